@@ -1,0 +1,57 @@
+# Every target works from a fresh clone: it first makes the environment in $(VENV), again whenever the lock changes.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+ARGS ?=
+
+IS_RECENT := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
+    $$p -c '$(IS_RECENT)' 2>/dev/null && { echo $$p; break; }; done)
+PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
+TORCH := $(shell grep '^torch==' requirements/lock.txt)
+TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
+
+.PHONY: help install sweep test lint format clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */\1\t/' | expand -t 12
+
+install: $(INSTALLED) ## Make the environment in .venv from requirements/lock.txt
+
+sweep: $(INSTALLED) ## Run the small maze sweep; pass options with ARGS="--num-samples 8"
+	$(BIN)/python tune/sweep_maze2d.py --preset cpu $(ARGS)
+
+test: lint ## Run the checks, the fast tests, then the slow ones and those that start Ray
+	$(BIN)/pytest
+	$(BIN)/pytest -m "slow or ray"
+
+lint: $(INSTALLED) ## Run ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## Rewrite the code in ruff's format and fix what ruff can fix
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove caches and build products; runs and .venv stay
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find mage tests tune -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# Without a working NVIDIA driver torch comes first and alone, from its CPU index: pip prefers 2.x+cpu there to the
+# CUDA build of PyPI (some 3 GB). Alone, because pip asks every index about every package; with one retry, so that a
+# machine that cannot reach this index goes on within seconds with whatever its own indexes offer.
+$(INSTALLED): requirements/lock.txt pyproject.toml
+	@$(or $(PYTHON),false) -c '$(IS_RECENT)' || { echo "MAGE needs Python 3.11 or later, and PYTHON='$(PYTHON)' is not: name one with make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Installing requirements/lock.txt into $(VENV) with $(PYTHON): one to three minutes."
+	@$(PYTHON) -m venv $(VENV)
+	@if [ "$$(uname -s)" = Linux ] && ! nvidia-smi >/dev/null 2>&1; then \
+	    $(PIP_INSTALL) --no-deps --retries 1 --timeout 15 --extra-index-url $(TORCH_CPU_INDEX) $(TORCH); \
+	fi
+	@$(PIP_INSTALL) -r requirements/lock.txt
+	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,5 @@
+"""The one exception that is meant for the user's eyes."""
+
+
+class MageError(Exception):
+    """A sentence for the user: what is wrong, with which value, and what to do. The command line exits with 2."""
