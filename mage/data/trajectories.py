@@ -1,0 +1,218 @@
+"""Recorded episodes as flat arrays, and the returns and statistics that training needs of them.
+
+Shapes: N steps over all episodes, E episodes, S observation size, A action size. Returns-to-go follow the paper's
+section 3.1: R_t = sum_i gamma^i r_{t+i} up to the end of the recorded episode.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from mage.errors import MageError
+
+# Below this a dimension counts as constant: it becomes 0 instead of blowing up rounding noise.
+MINIMUM_STD = 1e-3
+
+
+class Task(BaseModel):
+    """What a policy has to know about the data it was trained on; stored beside every checkpoint and result."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    scenario: str
+    dataset_id: str
+    fingerprint: str
+    environment_spec: str
+    reference_scores: tuple[float, float] | None
+    discount: float
+    target_return_quantile: float
+    observation_keys: tuple[str, ...]
+    action_low: tuple[float, ...]
+    action_high: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectories:
+    """Episodes laid end to end: episode e is rows episode_starts[e]:episode_starts[e + 1].
+
+    observations (N, S), actions (N, A) and rewards (N,) are float32; terminations (E,) says which episodes ended in a
+    terminal state rather than at a time limit; episode_starts is (E + 1,) int64. The observation after an episode's
+    last action is dropped. Wrong shapes, empty episodes and values that are not finite raise MageError.
+    """
+
+    observations: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    terminations: np.ndarray
+    episode_starts: np.ndarray
+    task: Task
+
+    def __post_init__(self) -> None:
+        _check_shapes(self)
+        for name in ("observations", "actions", "rewards"):
+            _check_finite(self, name)
+
+    @property
+    def episodes(self) -> int:
+        return len(self.terminations)
+
+    @property
+    def steps(self) -> int:
+        return len(self.rewards)
+
+    @property
+    def observation_size(self) -> int:
+        return self.observations.shape[1]
+
+    @property
+    def action_size(self) -> int:
+        return self.actions.shape[1]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Steps of each episode, (E,)."""
+        return np.diff(self.episode_starts)
+
+    @cached_property
+    def episode_returns(self) -> np.ndarray:
+        """Undiscounted return of each episode, (E,) float64."""
+        return np.add.reduceat(self.rewards.astype(np.float64), self.episode_starts[:-1])
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Mean and standard deviation that normalise what a policy sees; observation_* are (S,), return_to_go_* (1,)."""
+
+    observation_mean: np.ndarray
+    observation_std: np.ndarray
+    return_to_go_mean: np.ndarray
+    return_to_go_std: np.ndarray
+
+    @classmethod
+    def from_trajectories(cls, trajectories: Trajectories) -> "Statistics":
+        returns = returns_to_go(trajectories.rewards, trajectories.episode_starts, trajectories.task.discount)
+        observation_mean, observation_std = _mean_and_std(trajectories.observations)
+        return_to_go_mean, return_to_go_std = _mean_and_std(returns[:, None])
+        return cls(observation_mean, observation_std, return_to_go_mean, return_to_go_std)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, list[float]]) -> "Statistics":
+        return cls(**{name: np.asarray(value, dtype=np.float32) for name, value in values.items()})
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """Plain lists, for JSON; from_dict gives the same numbers back."""
+        return {name: value.tolist() for name, value in vars(self).items()}
+
+    def normalise(self, return_to_go: np.ndarray, observations: np.ndarray) -> np.ndarray:
+        """Returns (B,) and observations (B, S) -> the rows (B, 1 + S) that a model reads, return-to-go first."""
+        returns = (np.asarray(return_to_go, dtype=np.float32)[:, None] - self.return_to_go_mean) / self.return_to_go_std
+        return np.concatenate([returns, (observations - self.observation_mean) / self.observation_std], axis=1)
+
+
+def returns_to_go(rewards: np.ndarray, episode_starts: np.ndarray, discount: float) -> np.ndarray:
+    """R_t = r_t + discount R_{t+1} within each episode, (N,) float32, summed in float64.
+
+    Nothing is bootstrapped at the end of an episode, whether it terminated or ran into its time limit.
+    """
+    lengths = np.diff(episode_starts)
+    longest_first = np.argsort(-lengths, kind="stable")
+    last_rows = episode_starts[1:][longest_first] - 1
+    running = np.zeros(len(lengths))
+    returns = np.empty(len(rewards))
+    # Step j from the end exists in the longest episodes only: `alive` of them, a prefix of the sorted order.
+    alive_at = np.searchsorted(-lengths[longest_first], -np.arange(lengths.max(initial=0)), side="left")
+    for step_from_end, alive in enumerate(alive_at):
+        rows = last_rows[:alive] - step_from_end
+        running[:alive] = rewards[rows] + discount * running[:alive]
+        returns[rows] = running[:alive]
+    return returns.astype(np.float32)
+
+
+def target_return(trajectories: Trajectories, quantile: float | None = None) -> float:
+    """That quantile over all training returns-to-go (1.0: their maximum); the task's own quantile by default."""
+    quantile = trajectories.task.target_return_quantile if quantile is None else quantile
+    if not 0.0 <= quantile <= 1.0:
+        raise MageError(f"The quantile of the target return is {quantile}; it has to lie between 0 and 1.")
+    task = trajectories.task
+    return float(np.quantile(returns_to_go(trajectories.rewards, trajectories.episode_starts, task.discount), quantile))
+
+
+def fingerprint(*arrays: np.ndarray) -> str:
+    """16 hexadecimal digits that change with any value, shape or type of the arrays."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:16]
+
+
+def describe(trajectories: Trajectories) -> dict[str, Any]:
+    """The numbers that `mage data show` prints; returns are undiscounted, the normalised mean is on the 0-100 scale."""
+    returns, lengths, task = trajectories.episode_returns, trajectories.lengths, trajectories.task
+    normalised = None
+    if task.reference_scores:
+        low, high = task.reference_scores
+        normalised = float(100.0 * (returns.mean() - low) / (high - low))
+    return {
+        "scenario": task.scenario,
+        "dataset": task.dataset_id,
+        "fingerprint": task.fingerprint,
+        "episodes": trajectories.episodes,
+        "steps": trajectories.steps,
+        "observation_size": trajectories.observation_size,
+        "action_size": trajectories.action_size,
+        "return_mean": float(returns.mean()),
+        "return_min": float(returns.min()),
+        "return_max": float(returns.max()),
+        "normalised_return_mean": normalised,
+        "reference_scores": task.reference_scores,
+        "episode_length_mean": float(lengths.mean()),
+        "episode_length_min": int(lengths.min()),
+        "episode_length_max": int(lengths.max()),
+        "terminated_episodes": int(trajectories.terminations.sum()),
+        "target_return": target_return(trajectories),
+    }
+
+
+def _mean_and_std(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    wide = values.astype(np.float64)
+    std = np.maximum(wide.std(axis=0), MINIMUM_STD)
+    return wide.mean(axis=0).astype(np.float32), std.astype(np.float32)
+
+
+def _check_shapes(trajectories: Trajectories) -> None:
+    dataset, starts = trajectories.task.dataset_id, trajectories.episode_starts
+    if len(starts) < 2:
+        raise MageError(f"The dataset {dataset} has no episodes; it needs at least one.")
+    empty = np.flatnonzero(np.diff(starts) <= 0)
+    if len(empty):
+        raise MageError(f"Episode {empty[0]} of the dataset {dataset} has no steps; remove it from the dataset.")
+    steps = int(starts[-1])
+    expected = {"observations": (steps, 2), "actions": (steps, 2), "rewards": (steps, 1)}
+    expected["terminations"] = (len(starts) - 1, 1)
+    for name, (length, dimensions) in expected.items():
+        shape = getattr(trajectories, name).shape
+        if len(shape) != dimensions or shape[0] != length:
+            raise MageError(f"The {name} of the dataset {dataset} have shape {shape}; expected {length} rows.")
+    for name in ("observations", "actions", "rewards"):
+        if getattr(trajectories, name).dtype != np.float32:
+            raise MageError(
+                f"The {name} of the dataset {dataset} are {getattr(trajectories, name).dtype}, not float32."
+            )
+
+
+def _check_finite(trajectories: Trajectories, name: str) -> None:
+    bad = ~np.isfinite(getattr(trajectories, name)).reshape(trajectories.steps, -1).all(axis=1)
+    if not bad.any():
+        return
+    row = int(np.flatnonzero(bad)[0])
+    episode = int(np.searchsorted(trajectories.episode_starts, row, side="right")) - 1
+    raise MageError(
+        f"The {name} of the dataset {trajectories.task.dataset_id} are not finite at step "
+        f"{row - trajectories.episode_starts[episode]} of episode {episode} ({int(bad.sum())} such steps in all); "
+        "remove or repair those episodes."
+    )

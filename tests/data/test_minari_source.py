@@ -1,0 +1,112 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from mage import scenarios
+from mage.data.environments import make_environment
+from mage.data.minari_source import load_trajectories, resolve_dataset_id
+from mage.data.trajectories import Trajectories
+from mage.errors import MageError
+from tests.data.builders import write_minari
+
+DOOR, MAZE = scenarios.get("door-expert"), scenarios.get("maze2d-umaze")
+
+
+def test_a_dataset_of_ones_own_needs_no_scenario(minari_root: Path) -> None:
+    trajectories = load_trajectories(None, write_minari("me/mine-v0", [[1, 2, 3], [4]]))
+    task = trajectories.task
+    assert (task.scenario, task.dataset_id) == ("me/mine-v0", "me/mine-v0")
+    assert (task.discount, task.target_return_quantile, task.reference_scores) == (0.99, 0.9, None)
+    assert (task.environment_spec, task.observation_keys) == ("", ())
+    assert (task.action_low, task.action_high) == ((-1.0,), (1.0,))
+    assert trajectories.episode_starts.tolist() == [0, 3, 4]
+    assert trajectories.rewards.tolist() == [1, 2, 3, 4]
+    assert trajectories.observations.shape == (4, 2)
+
+
+def test_only_a_terminal_state_counts_as_a_termination(minari_root: Path) -> None:
+    assert load_trajectories(None, write_minari("me/ended-v0", [[1, 1]], terminated=True)).terminations.tolist() == [
+        True
+    ]
+    assert not load_trajectories(None, write_minari("me/cut-v0", [[1, 1]], terminated=False)).terminations.any()
+
+
+def test_the_datasets_own_reference_scores_win_over_the_registrys(minari_root: Path) -> None:
+    own = write_minari("me/own-v0", [[1, 2]], env="Pendulum-v1", ref_min_score=-1.0, ref_max_score=7.0)
+    none = write_minari("me/none-v0", [[1, 2]])
+    assert load_trajectories(DOOR, own).task.reference_scores == (-1.0, 7.0)
+    assert load_trajectories(DOOR, none).task.reference_scores == DOOR.reference_scores
+    assert load_trajectories(DOOR, none).task.scenario == "door-expert"
+
+
+def test_reference_scores_the_wrong_way_round_are_refused(minari_root: Path) -> None:
+    wrong = write_minari("me/wrong-v0", [[1, 2]], env="Pendulum-v1", ref_min_score=7.0, ref_max_score=7.0)
+    with pytest.raises(MageError, match=r"reference scores of the dataset me/wrong-v0 are 7.0 and 7.0"):
+        load_trajectories(None, wrong)
+
+
+def test_a_dataset_without_an_environment_says_so_when_it_is_asked_for(minari_root: Path) -> None:
+    trajectories = load_trajectories(None, write_minari("me/mine-v0", [[1]]))
+    with pytest.raises(MageError, match="me/mine-v0 names no environment"):
+        make_environment(trajectories.task)
+
+
+def test_discrete_actions_and_odd_observations_are_refused(minari_root: Path) -> None:
+    discrete = write_minari("me/discrete-v0", [[1]], action_space=spaces.Discrete(2))
+    with pytest.raises(MageError, match=r"action space Discrete\(2\) of the dataset me/discrete-v0"):
+        load_trajectories(None, discrete)
+    odd = write_minari("me/odd-v0", [[1]], observation_space=spaces.Dict({"camera": spaces.Box(0, 1, (2,))}))
+    with pytest.raises(MageError, match="observation space Dict"):
+        load_trajectories(None, odd)
+
+
+def test_a_missing_value_in_a_dataset_is_reported_when_it_is_loaded(minari_root: Path) -> None:
+    with pytest.raises(MageError, match="rewards of the dataset me/nan-v0 are not finite at step 1 of episode 1"):
+        load_trajectories(None, write_minari("me/nan-v0", [[1, 1], [1, np.nan]]))
+
+
+def test_a_missing_dataset_is_answered_with_the_command_that_gets_it(minari_root: Path) -> None:
+    with pytest.raises(MageError, match="get it with `minari download D4RL/door/expert-v2`"):
+        load_trajectories(DOOR, download=False)
+    with pytest.raises(MageError, match="get it with `mage data collect maze2d-umaze`"):
+        load_trajectories(MAZE, download=False)
+    with pytest.raises(MageError, match=rf"local/door/expert-v0 is not in {minari_root}; .*MINARI_DATASETS_PATH"):
+        load_trajectories(DOOR, namespace="local")
+
+
+def test_a_download_that_fails_is_one_sentence(minari_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINARI_REMOTE", "nowhere://nothing")
+    with pytest.raises(MageError, match=r"could not be downloaded .*`minari download D4RL/door/expert-v2`") as error:
+        load_trajectories(DOOR)
+    assert "\n" not in str(error.value)
+
+
+def test_a_damaged_dataset_is_named(minari_root: Path) -> None:
+    write_minari("me/mine-v0", [[1]])
+    (minari_root / "me/mine-v0/data/main_data.hdf5").write_bytes(b"not hdf5")
+    with pytest.raises(MageError, match=r"dataset me/mine-v0 .* cannot be read"):
+        load_trajectories(None, "me/mine-v0")
+
+
+def test_neither_a_scenario_nor_a_dataset_is_refused() -> None:
+    with pytest.raises(MageError, match="Neither a scenario nor a dataset id"):
+        load_trajectories(None)
+
+
+def test_an_explicit_id_wins_then_the_namespace_then_the_published_set_then_the_built_in(minari_root: Path) -> None:
+    assert resolve_dataset_id(MAZE, "me/mine-v0", "local") == "me/mine-v0"
+    assert resolve_dataset_id(MAZE, None, "local") == "local/maze2d/umaze-v0"
+    assert resolve_dataset_id(MAZE) == "mage/maze2d/umaze-v0"
+    assert resolve_dataset_id(DOOR) == "D4RL/door/expert-v2"
+    write_minari("D4RL/pointmaze/umaze-v2", [[1]])
+    assert resolve_dataset_id(MAZE) == "D4RL/pointmaze/umaze-v2"
+
+
+def test_loading_twice_gives_the_same_fingerprint(
+    tiny_maze: Trajectories, tiny_maze_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tiny_maze_root))
+    assert load_trajectories(MAZE).task == tiny_maze.task
+    assert tiny_maze.task.observation_keys == ("observation", "desired_goal")
