@@ -1,0 +1,19 @@
+"""One results table, a row an episode, and its views: summary, comparison with the paper, plots."""
+
+from mage.results.plots import plot_parameters
+from mage.results.published import published
+from mage.results.store import RESULT_COLUMNS, TRIAL_COLUMNS, load, load_trials, pull, write_parquet
+from mage.results.summary import compare, summary
+
+__all__ = [
+    "RESULT_COLUMNS",
+    "TRIAL_COLUMNS",
+    "compare",
+    "load",
+    "load_trials",
+    "plot_parameters",
+    "published",
+    "pull",
+    "summary",
+    "write_parquet",
+]

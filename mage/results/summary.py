@@ -1,0 +1,86 @@
+"""Views of the results table: a row a configuration, and beside it what the paper reports.
+
+Training seeds are the unit of replication: a mean is the mean of the seeds' means and its standard error is taken over
+them. Episodes of one policy say how well that policy is known, not how well the algorithm is.
+"""
+
+import pandas as pd
+from scipy.stats import trim_mean
+
+from mage.results.published import published as published_results
+from mage.results.store import KEY_COLUMNS, RESULT_COLUMNS
+
+CONFIGURATION = ["scenario", "algorithm", "config_hash", "dataset_id"]
+
+
+def summary(results: pd.DataFrame) -> pd.DataFrame:
+    """One row a configuration, best first within a scenario: by score, or by return where nothing normalises it.
+
+    Columns: the configuration, swept fields, seeds, episodes, mean and standard_error (over seeds, NaN with one) and
+    iqm (over all episodes) of the normalised score, success_rate in percent, mean_return.
+    """
+    swept = [name for name in results.columns if name not in RESULT_COLUMNS]
+    # A sum depends on the order of its terms in the last digit; sorted first, equal tables have equal summaries.
+    episodes = results.sort_values(list(KEY_COLUMNS), ignore_index=True)
+    episodes["success"] = 100 * episodes["success"].map({True: 1.0, False: 0.0}).astype("float64")
+    measures = ["normalized_score", "success", "return"]
+    by_seed = episodes.groupby([*CONFIGURATION, "training_seed"], dropna=False)[measures].mean()
+    seeds = by_seed.groupby(CONFIGURATION, dropna=False)
+    configurations = episodes.groupby(CONFIGURATION, dropna=False)
+    table = pd.DataFrame(
+        {
+            **{name: configurations[name].agg(lambda values: values.iloc[0]) for name in swept},
+            "seeds": seeds.size(),
+            "episodes": configurations.size(),
+            "mean": seeds["normalized_score"].mean(),
+            "standard_error": seeds["normalized_score"].sem(),
+            "iqm": configurations["normalized_score"].agg(interquartile_mean),
+            "success_rate": seeds["success"].mean(),
+            "mean_return": seeds["return"].mean(),
+        }
+    ).reset_index()
+    order = ["scenario", "mean", "mean_return", "algorithm", "config_hash", "dataset_id"]
+    return table.sort_values(order, ascending=[True, False, False, True, True, True], ignore_index=True)
+
+
+def interquartile_mean(scores: pd.Series) -> float:
+    """The mean of the middle half, which one lucky or unlucky episode does not move (Agarwal et al., 2021)."""
+    known = scores.dropna()
+    return float(trim_mean(known, 0.25)) if len(known) else float("nan")
+
+
+def compare(results: pd.DataFrame, published: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The best configuration of each scenario, algorithm and dataset, and in columns of their own the paper's numbers.
+
+    Columns: scenario, algorithm, config_hash, dataset_id; measured_* (mean, standard_error, seeds, episodes,
+    success_rate); configurations, how many the best was chosen from, which flatters it; published_* (metric, mean,
+    error, seeds, episodes_per_seed, table) for MAGE; baseline_* (method, mean, error, table) for the best other method.
+    A scenario that is not in the paper has NaN there.
+
+    Args:
+        results: as from `load`.
+        published: as from `mage.results.published()`, which is the default.
+    """
+    configurations = summary(results)
+    group = ["scenario", "algorithm", "dataset_id"]
+    best = configurations.groupby(group, dropna=False, sort=False).head(1)
+    tried = configurations.groupby(group, dropna=False).size().rename("configurations").reset_index()
+    measured = ["mean", "standard_error", "seeds", "episodes", "success_rate"]
+    table = best[[*CONFIGURATION, *measured]].rename(columns={name: f"measured_{name}" for name in measured})
+    paper = _paper_columns(published_results() if published is None else published)
+    return table.merge(tried, on=group, how="left").merge(paper, on="scenario", how="left")
+
+
+def _paper_columns(published: pd.DataFrame) -> pd.DataFrame:
+    """One row a scenario: the paper's MAGE and its strongest other method, each from the first table that has it."""
+    scores = published[published["metric"].isin(["normalized_score", "success_rate"])]
+    is_mage = scores["method"].str.split().str[0] == "MAGE"
+    mage = scores[scores["method"] == "MAGE"].sort_values("table").drop_duplicates("scenario")
+    strongest = scores[~is_mage].sort_values(["mean", "table"], ascending=[False, True]).drop_duplicates("scenario")
+    mage = mage[["scenario", "metric", "mean", "error", "seeds", "episodes_per_seed", "table"]]
+    strongest = strongest[["scenario", "method", "mean", "error", "table"]]
+    return mage.rename(columns=lambda name: name if name == "scenario" else f"published_{name}").merge(
+        strongest.rename(columns=lambda name: name if name == "scenario" else f"baseline_{name}"),
+        on="scenario",
+        how="left",
+    )
