@@ -22,7 +22,7 @@ help: ## Show this list
 
 install: $(INSTALLED) ## Make the environment in .venv from requirements/lock.txt
 
-sweep: $(INSTALLED) ## Run the small maze sweep; pass options with ARGS="--num-samples 8"
+sweep: $(INSTALLED) ## Run the small maze sweep; pass options with ARGS="--trials 8"
 	$(BIN)/python tune/sweep_maze2d.py --preset cpu $(ARGS)
 
 test: lint ## Run the checks, the fast tests, then the slow ones and those that start Ray

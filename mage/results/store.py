@@ -45,6 +45,7 @@ TRIAL_COLUMNS = (
     "success_rate",
     "seconds",
     "config_hash",
+    "log",
     "seeds",
 )
 """The columns of every trials table; the ones after them are swept config fields."""

@@ -1,0 +1,168 @@
+"""The functions that scripts and notebooks call: `mage.train`, `mage.evaluate`, `mage.load_policy`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from mage import scenarios
+from mage.config import Config, load_config
+from mage.data.minari_source import load_trajectories
+from mage.data.trajectories import Trajectories
+from mage.errors import MageError
+from mage.evaluation.episodes import evaluate_policies
+from mage.files import write_text
+from mage.model.policy import Policy
+from mage.training.trainer import Log, Trainer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def train(
+    scenario: str | None = None,
+    *,
+    dataset: str | None = None,
+    dataset_namespace: str | None = None,
+    preset: str = "cpu",
+    overrides: Iterable[str] = (),
+    seed: int = 0,
+    out: str | Path | None = None,
+    resume: bool = False,
+    workers: int = 0,
+    log: Log = print,
+) -> Policy:
+    """Trains MAGE, both stages, on one dataset and returns the policy.
+
+    Args:
+        scenario: a name from `mage.scenarios.names()`; may be left out with `dataset`.
+        dataset: ID of any Minari dataset, known to a scenario or not.
+        dataset_namespace: take the scenario's dataset from this local namespace, such as `local`.
+        preset: `cpu` or `paper`.
+        overrides: `field=value` changes to the preset.
+        seed: training seed.
+        out: run directory to write (config, policy, metrics, checkpoint); without it nothing is written.
+        resume: go on from the checkpoint in `out`.
+        workers: Ray Train workers (Ray is started if it is not running); 0 trains in this process, with the same
+        result.
+        log: is told a line of progress now and then.
+
+    Raises:
+        MageError: unknown scenario, missing or broken dataset, bad configuration, or a run directory that exists.
+    """
+    known = scenarios.get(scenario) if scenario else None
+    config = load_config(preset, overrides, known.domain if known else None)
+    folder = check_run_directory(out, resume) if out else None
+    trajectories = load_trajectories(known, dataset, dataset_namespace)
+    if folder:
+        write_text(folder / "config.json", json.dumps(config.model_dump(mode="json"), indent=1))
+    if workers:
+        policy = _train_on_workers(trajectories, config, seed, workers, folder, log)
+    else:
+        policy = _train_here(trajectories, config, seed, folder, log)
+    if folder:
+        policy.save(folder)
+    return policy
+
+
+def evaluate(run: str | Path | Policy, episodes: int | None = None, actors: int = 0) -> pd.DataFrame:
+    """Plays a policy in its dataset's evaluation environment; one row per episode.
+
+    Args:
+        run: a run directory (the rows are also written there, as `episodes.parquet`) or a policy.
+        episodes: how many; by default the scenario's protocol (100).
+        actors: Ray actors to share the work; 0 plays in this process. The rows are the same.
+    """
+    if actors:
+        start_ray()
+    if isinstance(run, Policy):
+        return evaluate_policies([run], episodes, actors)
+    from mage.results import write_parquet
+
+    results = evaluate_policies([load_policy(run)], episodes, actors)
+    write_parquet(results, Path(run) / "episodes.parquet")
+    return results
+
+
+def load_policy(run: str | Path, device: str = "cpu", scenario: str | None = None) -> Policy:
+    """Reads the policy of a run directory.
+
+    Raises:
+        MageError: there is none, it is damaged or of another version, or it was trained on another scenario than
+        `scenario`.
+    """
+    policy = Policy.load(Path(run), device)
+    if scenario and policy.task.scenario != scenario:
+        raise MageError(
+            f"the policy in {run} was trained on {policy.task.scenario}, not on {scenario}; give its own run"
+        )
+    return policy
+
+
+def check_run_directory(out: str | Path, resume: bool) -> Path:
+    """The run directory as a path; MageError where it is taken or, to resume, holds no run."""
+    folder = Path(out)
+    if resume:
+        if not (folder / "config.json").is_file():
+            raise MageError(f"there is no run to resume in {folder}: config.json is missing; leave --resume out")
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise MageError(f"the run directory {folder} exists; choose another --out, or go on with it by --resume")
+    return folder
+
+
+def start_ray(address: str | None = None) -> None:
+    """Joins the Ray cluster at hand, or starts one on this machine."""
+    import ray
+
+    if not ray.is_initialized():
+        ray.init(address=address, log_to_driver=False, logging_level="error")
+
+
+def _train_here(trajectories: Trajectories, config: Config, seed: int, folder: Path | None, log: Log) -> Policy:
+    torch.set_num_threads(config.training.threads)
+    trainer = Trainer(trajectories, config, seed, log=log)
+    checkpoints = sorted((folder / "checkpoints").glob("step-*")) if folder else []
+    if checkpoints:
+        trainer.load(checkpoints[-1])
+        log(f"goes on from step {trainer.step} of {trainer.total_steps}")
+    while trainer.step < trainer.total_steps:
+        every = config.training.checkpoint_every
+        trainer.advance((trainer.step // every + 1) * every)
+        if folder:
+            _keep_checkpoint(trainer, folder / "checkpoints")
+    if folder:
+        rows = "".join(json.dumps(row) + "\n" for row in trainer.history)
+        write_text(folder / "metrics.jsonl", rows)
+    return trainer.policy()
+
+
+def _keep_checkpoint(trainer: Trainer, folder: Path) -> None:
+    """Writes a checkpoint under a name that only a whole one has, then drops those before it."""
+    before = list(folder.glob("*")) if folder.exists() else []
+    unfinished = folder / f".step-{trainer.step:09d}"
+    trainer.save(unfinished)
+    unfinished.rename(folder / f"step-{trainer.step:09d}")
+    for old in before:
+        shutil.rmtree(old)
+
+
+def _train_on_workers(
+    trajectories: Trajectories, config: Config, seed: int, workers: int, folder: Path | None, log: Log
+) -> Policy:
+    import tempfile
+
+    import ray
+
+    from mage.training.ray_board import shown_board
+    from mage.training.ray_train import Placement, train_with_ray
+
+    start_ray()
+    storage = (folder or Path(tempfile.mkdtemp())).absolute() / "training"
+    placement = Placement(workers, use_gpu=ray.cluster_resources().get("GPU", 0) >= workers)
+    with shown_board(log) as board:
+        return train_with_ray(ray.put(trajectories), config, [seed], "train", storage, placement, board=board)[0]

@@ -1,0 +1,265 @@
+"""The command line, `mage`: a thin layer over the Python API; what a command needs is imported when it runs.
+
+What is wrong with the input ends a command with one line on stderr and exit code 2, Ctrl-C quietly with 130.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from mage import __version__, console, scenarios
+from mage.errors import MageError
+
+INTERRUPTED = 130
+DEFAULT_SPACE = (
+    "autoencoder.num_scales=[2,4,8]",
+    "autoencoder.codebook_size=[64,128,256]",
+    "transformer.depth=[1,2,3]",
+)
+
+
+class Commands(TyperGroup):
+    """A command group that tells the user of a `MageError` in one line."""
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # typer's own Context is its base class
+        """Runs the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except MageError as error:
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+
+
+main = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data = typer.Typer(help="Look at datasets, or record the built-in ones.", no_args_is_help=True)
+results = typer.Typer(help="Look at results, here or in a bucket.", no_args_is_help=True)
+main.add_typer(data, name="data")
+main.add_typer(results, name="results")
+
+ScenarioName = Annotated[str | None, typer.Argument(metavar="SCENARIO", help="See `mage scenarios`.")]
+Dataset = Annotated[
+    str | None, typer.Option("--dataset", metavar="ID", help="Any Minari dataset, in place of the scenario's.")
+]
+Namespace = Annotated[
+    str | None,
+    typer.Option("--dataset-namespace", metavar="NAME", help="Take the scenario's dataset from this local namespace."),
+]
+Preset = Annotated[str, typer.Option(metavar="NAME", help="The configuration to start from: cpu or paper.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="A change to the preset; repeatable.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")]
+Location = Annotated[str, typer.Argument(metavar="PATH", help="A run directory, a Parquet file, or the URI of either.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"mage {__version__}")
+        raise typer.Exit
+
+
+@main.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """MAGE: multi-scale autoregressive generation for offline reinforcement learning."""
+
+
+@main.command("scenarios")
+def list_scenarios(dataset_namespace: Namespace = None) -> None:
+    """List the benchmarks, and which of their datasets are on this machine."""
+    console.print_scenarios(dataset_namespace)
+
+
+@data.command("show")
+def show_data(scenario: ScenarioName = None, dataset: Dataset = None, dataset_namespace: Namespace = None) -> None:
+    """Describe a dataset that is on this machine: sizes, returns, reference scores, target return."""
+    _check_choice(scenario, dataset, dataset_namespace)
+    known = scenarios.get(scenario) if scenario else None
+    from mage.data.minari_source import load_trajectories
+    from mage.data.trajectories import describe
+
+    console.print_description(describe(load_trajectories(known, dataset, dataset_namespace, download=False)))
+
+
+@data.command("collect")
+def collect_data(
+    scenario: Annotated[str, typer.Argument(help="One of the mazes.")],
+    episodes: Annotated[int, typer.Option(min=1)] = 1000,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core.")] = None,
+) -> None:
+    """Record a maze2d scenario's built-in dataset in the real environment."""
+    scenarios.get(scenario)
+    from mage.data import maze2d
+
+    print(maze2d.collect(scenario, episodes, seed, workers))
+
+
+@main.command()
+def train(
+    scenario: ScenarioName = None,
+    dataset: Dataset = None,
+    dataset_namespace: Namespace = None,
+    preset: Preset = "cpu",
+    overrides: Overrides = None,
+    seed: Annotated[int, typer.Option(min=0, help="Training seed.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Run directory.", show_default="runs/train-<scenario>-<time>"),
+    ] = None,
+    resume: Resume = False,
+    workers: Annotated[int, typer.Option(min=0, help="Ray Train workers; 0 trains in this process.")] = 0,
+) -> None:
+    """Train both stages on one dataset, with one seed."""
+    _check_choice(scenario, dataset, dataset_namespace)
+    _check_configuration(scenario, preset, overrides)
+    if resume and out is None:
+        raise MageError("--resume needs --out: the run directory of the training to go on with")
+    name = (scenario or dataset or "").replace("/", "-")
+    folder = out or Path("runs") / f"train-{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    import mage
+
+    policy = mage.train(
+        scenario,
+        dataset=dataset,
+        dataset_namespace=dataset_namespace,
+        preset=preset,
+        overrides=overrides or (),
+        seed=seed,
+        out=folder,
+        resume=resume,
+        workers=workers,
+        log=_say,
+    )
+    _say(f"policy: {folder / 'policy.safetensors'}, target return {policy.target_return:.6g}")
+    if policy.task.environment_spec:
+        _say(f"evaluate it with: mage evaluate {folder}")
+    else:
+        _say(f"the dataset {policy.task.dataset_id} names no environment to evaluate the policy in")
+
+
+@main.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A training run, or policies/<trial>/seed-<n> of a sweep.")],
+    episodes: Annotated[int | None, typer.Option(min=1, show_default="the scenario's protocol, 100")] = None,
+    actors: Annotated[int, typer.Option(min=0, help="Ray actors; 0 plays in this process. Same episodes.")] = 0,
+    scenario: Annotated[str | None, typer.Option(metavar="NAME", help="Refuse a policy of any other scenario.")] = None,
+) -> None:
+    """Play a policy in its dataset's evaluation environment and write RUN/episodes.parquet."""
+    if scenario:
+        scenarios.get(scenario)
+    import mage
+    from mage.results import summary
+
+    mage.load_policy(run, scenario=scenario)
+    console.print_summary(summary(mage.evaluate(run, episodes, actors)))
+    print(f"\nepisodes: {run / 'episodes.parquet'}")
+
+
+@main.command()
+def sweep(
+    names: Annotated[list[str], typer.Argument(metavar="SCENARIO...", help="Swept one after the other.")],
+    space: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIELD=[A,B]", help="A field to sweep; repeatable.", show_default=" ".join(DEFAULT_SPACE)),
+    ] = None,
+    preset: Preset = "cpu",
+    trials: Annotated[int, typer.Option(min=1, help="Configurations tried per scenario.")] = 4,
+    seeds: Annotated[int, typer.Option(min=1, help="Training seeds a configuration.")] = 1,
+    episodes: Annotated[
+        int | None, typer.Option(min=1, help="Per training seed.", show_default="the scenario's protocol, 100")
+    ] = None,
+    dataset_namespace: Namespace = None,
+    search_seed: Annotated[int, typer.Option(min=0, help="Of Optuna's sampler.")] = 0,
+    overrides: Overrides = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Run directory.", show_default="runs/sweep-<time>")
+    ] = None,
+    resume: Resume = False,
+    address: Annotated[
+        str | None, typer.Option(help="Of a Ray cluster.", show_default="the one running here, else a new one")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Ray Train workers a trial.")] = 1,
+) -> None:
+    """Search a space of configurations with Ray Tune and Optuna."""
+    for name in names:
+        _check_configuration(name, preset, overrides)
+    from mage.search.script import make_settings, run_directory, sweep_and_print
+    from mage.search.space import parse_space
+
+    settings = make_settings(
+        scenarios=names,
+        space=parse_space(space or DEFAULT_SPACE),
+        preset=preset,
+        overrides=overrides or (),
+        trials=trials,
+        seeds=seeds,
+        episodes=episodes,
+        dataset_namespace=dataset_namespace,
+        search_seed=search_seed,
+        workers=workers,
+    )
+    sweep_and_print(settings, run_directory(out, "sweep", resume), resume, address)
+
+
+@results.command("show")
+def show_results(path: Location) -> None:
+    """Summarise results: a row a configuration, best first."""
+    from mage.results import load, summary
+
+    console.print_summary(summary(load(path)))
+
+
+@results.command("compare")
+def compare_results(path: Location) -> None:
+    """Put the best configuration of each scenario beside what the paper reports."""
+    from mage.results import compare, load
+
+    console.print_comparison(compare(load(path)))
+
+
+@results.command("pull")
+def pull_results(
+    uri: Annotated[str, typer.Argument(metavar="URI", help="Such as s3://bucket/run, file:///shared/run, or a path.")],
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Where to; what is there and current is left alone.")],
+) -> None:
+    """Copy the tables, configurations and plots of a run to this machine."""
+    from mage.results import pull
+
+    for copied in (files := pull(uri, to)):
+        print(copied)
+    print(f"{len(files)} file(s) copied to {to}")
+
+
+def _check_choice(scenario: str | None, dataset: str | None, namespace: str | None) -> None:
+    if not (scenario or dataset):
+        raise MageError("name a scenario (see `mage scenarios`), or a Minari dataset with --dataset ID")
+    if dataset and namespace:
+        raise MageError(f"--dataset {dataset} is a whole ID; leave out --dataset-namespace {namespace}")
+
+
+def _check_configuration(scenario: str | None, preset: str, overrides: list[str] | None) -> None:
+    """Fails on an unknown scenario or an impossible configuration before anything heavy is imported."""
+    from mage.config import load_config
+
+    load_config(preset, overrides or (), scenarios.get(scenario).domain if scenario else None)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,122 @@
+"""How tables look on a terminal: light views of scenarios, results and the comparison with the paper.
+
+The heavy packages are imported by the caller; a data frame comes in, a rich table goes out.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mage import scenarios
+from mage.scenarios import Scenario
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WIDTH_OF_A_PIPE = 200
+"""Columns where no terminal gives a width, so that `mage scenarios | grep door` sees whole rows."""
+
+MEASURES = ("mean", "standard_error", "iqm", "success_rate", "mean_return")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Prints a table on standard output."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, header_style="bold", show_edge=False, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE).print(table)
+
+
+def print_scenarios(namespace: str | None = None) -> None:
+    """The registry, and which datasets are on this machine; `namespace` also looks for local copies."""
+    columns = ("scenario", "domain", "dataset", "built-in", "environment", "discount", "paper tables", "here")
+    rows = []
+    for scenario in map(scenarios.get, scenarios.names()):
+        values = (scenario.name, scenario.domain, scenario.dataset_id, scenario.builtin_dataset_id or "-")
+        protocol = (scenario.environment, f"{scenario.discount:g}", ", ".join(scenario.paper_tables))
+        rows.append((*values, *protocol, ", ".join(datasets_here(scenario, namespace)) or "no"))
+    print_table(columns, rows)
+
+
+def datasets_here(scenario: Scenario, namespace: str | None = None) -> list[str]:
+    """Which of the scenario's datasets are in the Minari folder: published, built-in, or the namespace's name."""
+    known = {"published": scenario.dataset_id, "built-in": scenario.builtin_dataset_id}
+    if namespace:
+        known[namespace] = scenarios.local_dataset_id(scenario, namespace)
+    root = minari_folder()
+    return [kind for kind, name in known.items() if name and (root / name / "data" / "metadata.json").is_file()]
+
+
+def minari_folder() -> Path:
+    """Where Minari keeps datasets, without importing it (which would load Gymnasium)."""
+    return Path(os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari" / "datasets")
+
+
+def print_description(description: dict[str, Any]) -> None:
+    """One aligned line a number of `mage.data.trajectories.describe`."""
+    width = max(map(len, description))
+    for name, value in description.items():
+        print(f"{name:<{width}}  {cell(value)}")
+
+
+def print_summary(summary: pd.DataFrame) -> None:
+    """`mage.results.summary`: a row a configuration."""
+    rows = summary.to_dict("records")
+    print_table(
+        [name.rsplit(".", 1)[-1] for name in summary.columns],
+        [[cell(value, name in MEASURES) for name, value in row.items()] for row in rows],
+    )
+
+
+def print_comparison(comparison: pd.DataFrame) -> None:
+    """`mage.results.compare`, and below it what keeps a measured and a published number apart."""
+    measured = ("scenario", "algorithm", "dataset", "of", "measured", "seeds x episodes")
+    published = ("published MAGE", "best other published", "tables")
+    rows: list[dict[Any, Any]] = comparison.to_dict("records")
+    print_table(measured + published, [_comparison_row(row) for row in rows])
+    print("\nmeasured: the best of so many configurations, ± standard error over training seeds if several.")
+    print("published: as printed in the paper, over 5 training seeds; its baselines come from several sources.")
+    for row in rows:
+        if row["scenario"] not in scenarios.names():
+            print(f"{row['scenario']}: no scenario of the paper.")
+        elif row["dataset_id"] != scenarios.get(row["scenario"]).dataset_id:
+            print(f"{row['scenario']}: measured on {row['dataset_id']}, which is not the published data.")
+
+
+def cell(value: Any, is_measure: bool = False) -> str:
+    """A value as people write it; unknown numbers are `-`."""
+    if value is None or value != value:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.1f}" if is_measure else f"{value:.6g}"
+    return ", ".join(map(cell, value)) if isinstance(value, tuple | list) else str(value)
+
+
+def _comparison_row(row: dict[Any, Any]) -> tuple[str, ...]:
+    # a data frame mixes whole numbers with NaN as floats
+    per_seed = row["measured_episodes"] / row["measured_seeds"]
+    known = row["published_mean"] == row["published_mean"]
+    baseline = f"{row['baseline_method']} {_estimate(row, 'baseline', 'error')}" if known else "-"
+    return (
+        row["scenario"],
+        row["algorithm"],
+        row["dataset_id"],
+        str(row["configurations"]),
+        _estimate(row, "measured", "standard_error"),
+        f"{row['measured_seeds']} x {per_seed:g}",
+        _estimate(row, "published", "error"),
+        baseline,
+        f"{cell(row['published_table'])}, {cell(row['baseline_table'])}" if known else "-",
+    )
+
+
+def _estimate(row: dict[Any, Any], prefix: str, error: str) -> str:
+    mean, deviation = (cell(row[f"{prefix}_{name}"], is_measure=True) for name in ("mean", error))
+    return mean if deviation == "-" else f"{mean} ± {deviation}"

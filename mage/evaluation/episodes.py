@@ -1,0 +1,62 @@
+"""Evaluates trained policies and returns one tidy row per episode."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from mage import scenarios
+from mage.data.trajectories import Task
+from mage.evaluation.rollout import Rollout, batches
+from mage.model.policy import Policy
+
+
+def evaluate_policies(
+    policies: Sequence[Policy], episodes: int | None = None, actors: int = 0, extra: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
+    """Plays every policy in its dataset's evaluation environment.
+
+    Args:
+        policies: of one task and configuration, one per training seed.
+        episodes: per policy; by default the configuration's, else the scenario's.
+        actors: Ray actors that share the work (Ray must be running); 0 plays in this process. The rows are the same.
+        extra: further columns, such as the values of swept fields.
+
+    Returns:
+        One row per (policy, episode) with the columns of `mage.results.RESULT_COLUMNS`.
+    """
+    config, task = policies[0].config, policies[0].task
+    episodes = episodes or config.evaluation.episodes or default_episodes(task)
+    if actors:
+        from mage.evaluation.ray_actors import play_with_actors
+
+        played = play_with_actors(list(policies), episodes, actors)
+    else:
+        played = _play_here(policies, episodes)
+    frames = []
+    for policy, rows in zip(policies, played, strict=True):
+        frame = pd.DataFrame(rows).astype({"success": "boolean"})
+        frame.insert(0, "scenario", task.scenario)
+        frame.insert(1, "algorithm", policy.algorithm)
+        frame.insert(2, "config_hash", config.hash())
+        frame.insert(3, "training_seed", policy.training_seed)
+        frames.append(frame.assign(dataset_id=task.dataset_id, target_return=policy.target_return, **(extra or {})))
+    return pd.concat(frames, ignore_index=True)
+
+
+def default_episodes(task: Task) -> int:
+    """Evaluation episodes of the scenario's protocol; 100 for a dataset that no scenario describes."""
+    return scenarios.get(task.scenario).evaluation_episodes if task.scenario in scenarios.names() else 100
+
+
+def _play_here(policies: Sequence[Policy], episodes: int) -> list[list[dict[str, Any]]]:
+    settings = policies[0].config.evaluation
+    rollout = Rollout(policies[0].task, settings.batch_size)
+    played = [
+        [row for batch in batches(episodes, settings.batch_size) for row in rollout.run(policy, batch, settings.seed)]
+        for policy in policies
+    ]
+    rollout.close()
+    return played

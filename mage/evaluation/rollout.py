@@ -1,0 +1,124 @@
+"""Rolls a policy out: many environments, one batched forward pass a step.
+
+Every episode has a seed of its own, and the batch always has the same shape and the same neighbours (episodes 0-24,
+25-49, ..), since the last bit of a matrix product depends on both. So an episode is the same however many actors
+share the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+from mage.data.environments import make_environment
+from mage.data.observations import flatten_observation
+from mage.data.trajectories import Task
+from mage.errors import MageError
+
+
+class ActingPolicy(Protocol):
+    """What a rollout needs of a policy."""
+
+    task: Task
+    target_return: float
+
+    @property
+    def observation_size(self) -> int: ...
+
+    def act(
+        self,
+        observations: np.ndarray,
+        return_to_go: np.ndarray | float | None,
+        generators: list[torch.Generator] | None,
+    ) -> np.ndarray: ...
+
+
+class Rollout:
+    """A fixed number of environments, kept from one batch of episodes to the next.
+
+    Args:
+        task: names the environment and its reference scores.
+        batch_size: environments stepped together.
+    """
+
+    def __init__(self, task: Task, batch_size: int) -> None:
+        self.task = task
+        self.environments: list[gym.Env] = [make_environment(task) for _ in range(batch_size)]
+        self._check_spaces()
+
+    def run(
+        self, policy: ActingPolicy, episodes: Iterable[int], seed: int = 0, return_to_go: float | None = None
+    ) -> list[dict[str, Any]]:
+        """Plays the given episodes, at most `batch_size`; one row each: episode, return, success, length and score."""
+        episodes = list(episodes)
+        size = len(self.environments)
+        seeds = [episode_seed(seed, number) for number in episodes]
+        generators = [torch.Generator().manual_seed(s) for s in seeds + [0] * (size - len(seeds))]
+        rows: list[dict[str, Any]] = [
+            {"episode": number, "return": 0.0, "success": None, "length": 0} for number in episodes
+        ]
+        observations = np.zeros((size, policy.observation_size), np.float32)
+        for i, own in enumerate(seeds):
+            first = flatten_observation(self.environments[i].reset(seed=own)[0])
+            if len(first) != policy.observation_size:
+                raise MageError(
+                    f"the environment of {self.task.dataset_id} shows {len(first)} values, the policy was trained on "
+                    f"{policy.observation_size}; evaluate it in the environment of its own dataset"
+                )
+            observations[i] = first
+        running = set(range(len(episodes)))
+        while running:
+            actions = policy.act(observations, return_to_go, generators)
+            for i in sorted(running):
+                environment = self.environments[i]
+                observation, reward, terminated, truncated, info = environment.step(actions[i])
+                observations[i] = flatten_observation(observation)
+                _count_step(rows[i], float(reward), info)
+                if terminated or truncated:
+                    running.remove(i)
+        for row in rows:
+            row["normalized_score"] = normalized_score(row["return"], self.task.reference_scores)
+        return rows
+
+    def close(self) -> None:
+        """Frees the environments."""
+        for environment in self.environments:
+            environment.close()
+
+    def _check_spaces(self) -> None:
+        actions = self.environments[0].action_space.shape or ()
+        if int(np.prod(actions)) != len(self.task.action_low):
+            raise MageError(
+                f"the environment of {self.task.dataset_id} takes {int(np.prod(actions))} action values, its data has "
+                f"{len(self.task.action_low)}; the dataset was recorded in another environment"
+            )
+
+
+def _count_step(row: dict[str, Any], reward: float, info: dict[str, Any]) -> None:
+    row["return"] += reward
+    row["length"] += 1
+    if "success" in info:
+        row["success"] = bool(row["success"]) or bool(info["success"])
+
+
+def normalized_score(episode_return: float, reference_scores: tuple[float, float] | None) -> float:
+    """100 (return - random) / (expert - random); NaN where no reference scores are known."""
+    if reference_scores is None:
+        return float("nan")
+    low, high = reference_scores
+    return 100.0 * (episode_return - low) / (high - low)
+
+
+def episode_seed(seed: int, episode: int) -> int:
+    """The seed of one episode."""
+    return int(np.random.SeedSequence([seed, episode]).generate_state(1)[0])
+
+
+def batches(episodes: int, batch_size: int) -> Iterator[range]:
+    """Episode numbers in the fixed groups that are played together."""
+    for start in range(0, episodes, batch_size):
+        yield range(start, min(start + batch_size, episodes))

@@ -1,0 +1,1 @@
+"""The networks of MAGE, in the order data flows: autoencoder, inverse dynamics, transformer, policy."""

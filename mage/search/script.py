@@ -1,0 +1,98 @@
+"""The command line that every script in `tune/` shares: the script declares an experiment, the options change its
+size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from mage.config import preset_names
+from mage.errors import MageError
+from mage.search.space import Space, parse_space
+from mage.search.sweep import SweepSettings, run_sweep
+
+
+def run_script(description: str | None, scenarios: Sequence[str], space: Space, trials: int, seeds: int) -> None:
+    """Runs a sweep with the script's declaration as defaults; what is wrong with the input ends it with exit code 2.
+
+    Args:
+        description: shown by `--help`.
+        scenarios: swept one after the other.
+        space: dotted config field -> values it may take.
+        trials: configurations a scenario.
+        seeds: training seeds a configuration.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    add = parser.add_argument
+    add("--scenarios", nargs="+", default=list(scenarios), metavar="NAME", help="see `mage scenarios`")
+    add("--preset", choices=preset_names(), default="cpu", help="the configuration that the search starts from")
+    add("--trials", type=int, default=trials, metavar="N", help="configurations tried per scenario")
+    add("--seeds", type=int, default=seeds, metavar="N", help="training seeds a configuration")
+    add("--episodes", type=int, metavar="N", help="evaluation episodes a seed (default: the scenario's)")
+    add("--dataset-namespace", metavar="NAME", help="take the datasets from this local Minari namespace")
+    add("--search-seed", type=int, default=0, metavar="N", help="of Optuna's sampler")
+    add("--set", nargs="+", action="extend", default=[], metavar="FIELD=VALUE", help="changes to the preset")
+    add("--space", nargs="+", default=None, metavar="FIELD=[..]", help="swept instead of the script's own space")
+    add("--workers", type=int, default=1, metavar="N", help="Ray Train workers a trial")
+    add("--out", type=Path, metavar="DIR", help="run directory (default: runs/<script>-<time>)")
+    add("--resume", action="store_true", help="go on with the sweep in --out: the first command plus --resume")
+    add("--address", help="of a Ray cluster (default: the one running here, else a new local one)")
+    options = parser.parse_args()
+    try:
+        settings = make_settings(
+            scenarios=options.scenarios,
+            space=parse_space(options.space) if options.space else dict(space),
+            preset=options.preset,
+            overrides=options.set,
+            trials=options.trials,
+            seeds=options.seeds,
+            episodes=options.episodes,
+            dataset_namespace=options.dataset_namespace,
+            search_seed=options.search_seed,
+            workers=options.workers,
+        )
+        name = Path(sys.argv[0]).stem.removeprefix("sweep_")
+        sweep_and_print(settings, run_directory(options.out, name, options.resume), options.resume, options.address)
+    except MageError as error:
+        sys.exit(fail(error))
+
+
+def make_settings(**values: object) -> SweepSettings:
+    """Validated sweep settings; MageError with one line where a value is out of range."""
+    try:
+        return SweepSettings.model_validate(values)
+    except ValueError as error:
+        problem = error.errors()[0]  # type: ignore[attr-defined]
+        field = ".".join(str(part) for part in problem["loc"])
+        raise MageError(f"invalid sweep settings: {field}: {problem['msg']} (got {problem['input']!r})") from None
+
+
+def run_directory(out: Path | None, name: str, resume: bool) -> Path:
+    """The run directory asked for, or a new one named by the time."""
+    if out is None and resume:
+        raise MageError("--resume needs --out: the run directory of the sweep to go on with")
+    return out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def sweep_and_print(settings: SweepSettings, out: Path, resume: bool = False, address: str | None = None) -> None:
+    """Runs a sweep and prints its results: the table of configurations, and where everything is."""
+    import pandas as pd
+
+    from mage.results import summary
+
+    results = run_sweep(settings, out, resume, address)
+    if results.empty:
+        raise MageError(f"no trial finished; see {out / 'trials.parquet'} and the logs it names")
+    with pd.option_context("display.width", 200, "display.max_columns", None, "display.precision", 1):
+        print(f"\n{summary(results).to_string(index=False)}\n")
+    print(f"results: {out / 'results.parquet'}, trials: {out / 'trials.parquet'}, plot: {out / 'scores.png'}")
+
+
+def fail(error: MageError) -> int:
+    """Prints the user's sentence and gives the exit code for bad input."""
+    print(f"error: {error}", file=sys.stderr)
+    return 2

@@ -1,0 +1,59 @@
+"""What a finished Tune experiment says, as tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from ray import tune
+
+from mage.config import Config
+from mage.results import RESULT_COLUMNS, load
+from mage.search.trial import METRIC, TIME, configure
+from mage.training.ray_train import first_line
+
+
+def gather_results(folder: Path) -> pd.DataFrame:
+    """Every episode of every finished trial; no rows, but all columns, where none finished."""
+    if not any((folder / "episodes").glob("*.parquet")):
+        return pd.DataFrame(columns=list(RESULT_COLUMNS))
+    return load(folder)
+
+
+def gather_trials(grid: tune.ResultGrid, scenario: str, settings: Any, config: Config) -> pd.DataFrame:
+    """One row a trial: its configuration, how it ended (finished, stopped early or failed), score and time."""
+    rows = []
+    for result in grid:
+        metrics, point = result.metrics or {}, dict(result.config or {})
+        rows.append(
+            {
+                "scenario": scenario,
+                "trial_id": metrics.get("trial_id") or _trial_id(result.path),
+                "status": _status(result, settings.intermediate_evaluations + 1),
+                "error": first_line(result.error) if result.error else None,
+                "score": metrics.get(METRIC),
+                "score_standard_error": metrics.get("score_standard_error"),
+                "success_rate": metrics.get("success_rate"),
+                "seeds": settings.seeds,
+                "seconds": metrics.get("time_total_s"),
+                "config_hash": configure(config, point).hash(),
+                "log": result.path,
+                **point,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _status(result: Any, last: int) -> str:
+    if result.error:
+        return "failed"
+    reached = (result.metrics or {}).get(TIME)
+    if reached is None:
+        return "unfinished"
+    return "finished" if reached == last else "stopped"
+
+
+def _trial_id(path: str) -> str:
+    """Tune names a trial's folder run_trial_<id>_<number>_<parameters>."""
+    return Path(path).name.removeprefix("run_trial_").split("_")[0]

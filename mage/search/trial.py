@@ -1,0 +1,110 @@
+"""One trial of a sweep: one configuration x N training seeds, trained on Ray Train workers, evaluated by actors.
+
+The score of a trial is the mean over training seeds of the mean normalised score of their episodes (the mean return
+where no reference scores are known).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import ray
+from ray import tune
+from ray.train import Checkpoint
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from mage.config import Config, make_config, with_field
+from mage.data.trajectories import Trajectories
+from mage.evaluation.episodes import evaluate_policies
+from mage.results import load, write_parquet
+from mage.search.space import in_short
+from mage.training.ray_train import Placement, train_with_ray
+
+METRIC, TIME = "score", "eval_step"
+
+
+@dataclass(frozen=True)
+class TrialSettings:
+    """What all trials of a scenario share."""
+
+    trajectories: ray.ObjectRef[Trajectories]
+    config: Config
+    seeds: tuple[int, ...]
+    episodes: int | None
+    evaluations: int
+    placement: Placement
+    folder: Path
+    board: Any
+
+
+class ForwardEvaluations(TuneReportCallback):
+    """Passes the reports that carry a score on to Tune; a report without one would end the whole experiment."""
+
+    def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Checkpoint | None) -> None:
+        """Called in the trial's driver when all workers have reported."""
+        if METRIC in metrics[0]:
+            super().after_report(run_context, metrics, checkpoint)
+
+
+def run_trial(point: Mapping[str, Any], settings: TrialSettings) -> None:
+    """Trains, evaluates and reports one configuration.
+
+    Episodes and policies are named by the configuration, so one that Optuna proposes twice is not trained twice;
+    training is named by the trial, so a trial that was interrupted goes on where it was.
+    """
+    config = configure(settings.config, point)
+    episodes = settings.folder / "episodes" / f"{config.hash()}.parquet"
+    if episodes.exists():
+        results = load(episodes)
+    else:
+        results = _train_and_evaluate(config, point, settings)
+        write_parquet(results, episodes)
+    tune.report(measure(results) | {TIME: settings.evaluations + 1, "config_hash": config.hash()})
+
+
+def _train_and_evaluate(config: Config, point: Mapping[str, Any], settings: TrialSettings) -> pd.DataFrame:
+    label = f"[{in_short(point)}]"
+    policies = train_with_ray(
+        settings.trajectories,
+        config,
+        settings.seeds,
+        name=tune.get_context().get_trial_id(),
+        storage=settings.folder / "training",
+        placement=settings.placement,
+        artefacts=settings.folder / "autoencoders",
+        board=settings.board,
+        label=label,
+        evaluations=settings.evaluations,
+        callbacks=[ForwardEvaluations()],
+    )
+    actors = settings.placement.cpus
+    settings.board.say.remote(f"{label} trained; {actors} actor(s) evaluate it")
+    for policy in policies:
+        policy.save(settings.folder / "policies" / config.hash() / f"seed-{policy.training_seed}")
+    return evaluate_policies(policies, settings.episodes, actors, extra=point)
+
+
+def configure(config: Config, point: Mapping[str, Any]) -> Config:
+    """The configuration with the point's fields set."""
+    data: Mapping[str, Any] = config.model_dump(mode="json")
+    for field, value in point.items():
+        data = with_field(data, field, value)
+    return make_config(data)
+
+
+def measure(results: pd.DataFrame) -> dict[str, float]:
+    """Score, its standard error over training seeds, and success rate (%) of one configuration's episodes."""
+    column = "return" if results["normalized_score"].isna().all() else "normalized_score"
+    per_seed = results.groupby("training_seed")[column].mean().to_numpy()
+    success = results["success"].astype("Float64").to_numpy(dtype=float, na_value=np.nan)
+    many = len(per_seed) > 1
+    return {
+        METRIC: float(per_seed.mean()),
+        "score_standard_error": float(per_seed.std(ddof=1) / np.sqrt(len(per_seed))) if many else float("nan"),
+        "success_rate": 100.0 * float(success.mean()),
+    }

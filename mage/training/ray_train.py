@@ -1,0 +1,196 @@
+"""The same training on Ray Train workers: any number of them, on CPUs or GPUs, resumed when one dies.
+
+One worker group trains all seeds of a configuration, both stages: starting a group costs 20 seconds, whatever it does
+then.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import ray.train
+import torch
+from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2.api.callback import UserCallback
+
+from mage.config import Config, make_config
+from mage.data.trajectories import Trajectories
+from mage.errors import MageError
+from mage.evaluation.rollout import Rollout, batches
+from mage.model.policy import Policy
+from mage.training.distributed import rank
+from mage.training.milestones import milestones
+from mage.training.trainer import Trainer
+
+MAX_WORKER_FAILURES = 2
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What one training run takes of the cluster.
+
+    Attributes:
+        workers: Ray Train workers (DDP when more than one).
+        use_gpu: one GPU per worker.
+        cpus_per_worker: as it says; evaluation actors later take the place of the workers, one CPU each.
+    """
+
+    workers: int = 1
+    use_gpu: bool = False
+    cpus_per_worker: int = 1
+
+    @property
+    def cpus(self) -> int:
+        """CPUs of the whole run."""
+        return self.workers * self.cpus_per_worker
+
+
+def train_with_ray(
+    trajectories: ray.ObjectRef[Trajectories],
+    config: Config,
+    seeds: Sequence[int],
+    name: str,
+    storage: str | Path,
+    placement: Placement = Placement(),
+    artefacts: Path | None = None,
+    board: Any = None,
+    label: str = "",
+    evaluations: int = 0,
+    callbacks: Sequence[UserCallback] = (),
+) -> list[Policy]:
+    """Trains one policy per seed on a group of Ray Train workers.
+
+    Args:
+        trajectories: in Ray's object store, shared by the workers of a node.
+        name: of the run; the same name and storage go on from the last checkpoint there.
+        storage: folder or URI that all nodes reach.
+        board: a `mage.training.ray_board` handle to say lines of progress on.
+        label: put before each line.
+        evaluations: short evaluations inside stage 2, each reported with the metrics `score` and `eval_step`.
+
+    Raises:
+        MageError: training failed for good; says why.
+    """
+    # the controller looks for reports every 2 s by default, and a report waits for it
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+    settings = {
+        "trajectories": trajectories,
+        "config": config.model_dump(mode="json"),
+        "seeds": list(seeds),
+        "artefacts": str(artefacts) if artefacts else None,
+        "board": board,
+        "label": label,
+        "evaluations": evaluations,
+    }
+    trainer = TorchTrainer(
+        train_loop,
+        train_loop_config=settings,
+        torch_config=TorchConfig(backend="nccl" if placement.use_gpu else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=placement.workers,
+            use_gpu=placement.use_gpu,
+            resources_per_worker={"CPU": placement.cpus_per_worker} | ({"GPU": 1} if placement.use_gpu else {}),
+        ),
+        run_config=RunConfig(
+            name=name,
+            storage_path=str(storage),
+            failure_config=FailureConfig(max_failures=MAX_WORKER_FAILURES),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+            callbacks=list(callbacks),
+        ),
+    )
+    result = trainer.fit()
+    if result.error is not None:
+        raise MageError(f"training failed: {first_line(result.error)}")
+    if result.checkpoint is None:
+        raise MageError(f"training {name} left no checkpoint in {storage}; look at the workers' logs")
+    with result.checkpoint.as_directory() as folder:
+        return [Policy.load(seed_folder(folder, seed)) for seed in seeds]
+
+
+def train_loop(settings: dict[str, Any]) -> None:
+    """What each Ray Train worker runs: all seeds, up to one milestone after the other."""
+    config = make_config(settings["config"])
+    torch.set_num_threads(config.training.threads)
+    trajectories = ray.get(settings["trajectories"])
+    artefacts = Path(settings["artefacts"]) if settings["artefacts"] else None
+    trainers = [
+        Trainer(trajectories, config, seed, artefacts, partial(say, settings, f"seed {seed}"))
+        for seed in settings["seeds"]
+    ]
+    checkpoint = ray.train.get_checkpoint()
+    if checkpoint is not None:
+        with checkpoint.as_directory() as folder:
+            for trainer in trainers:
+                trainer.load(seed_folder(folder, trainer.seed))
+        for trainer in trainers:
+            trainer.log(f"goes on from step {trainer.step} of {trainer.total_steps}")
+    every = config.training.checkpoint_every
+    steps = milestones(config, settings["evaluations"])
+    for number, milestone in enumerate(steps):
+        if all(trainer.step >= milestone for trainer in trainers) and milestone < steps[-1]:
+            continue
+        for trainer in trainers:
+            while trainer.step < milestone:
+                trainer.advance(min(milestone, (trainer.step // every + 1) * every))
+                if trainer.step < milestone:
+                    report(trainers, {})
+        last = milestone == steps[-1]
+        report(trainers, {} if last else {"score": score(trainers), "eval_step": number + 1}, with_policies=last)
+
+
+def report(trainers: list[Trainer], metrics: dict[str, float], with_policies: bool = False) -> None:
+    """Reports metrics with a checkpoint of all seeds; every worker calls it, the first one writes."""
+    metrics = metrics | {"step": float(sum(trainer.step for trainer in trainers))}
+    if rank() != 0:
+        ray.train.report(metrics)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for trainer in trainers:
+            trainer.save(seed_folder(folder, trainer.seed))
+            if with_policies:
+                trainer.policy().save(seed_folder(folder, trainer.seed))
+        ray.train.report(metrics, checkpoint=Checkpoint.from_directory(folder))
+
+
+def score(trainers: list[Trainer]) -> float:
+    """Mean score over seeds of a short evaluation, played by the first worker while the others wait."""
+    if rank() != 0:
+        return float("nan")
+    settings, task = trainers[0].config.evaluation, trainers[0].trajectories.task
+    rollout = Rollout(task, min(settings.batch_size, settings.intermediate_episodes))
+    column = "return" if task.reference_scores is None else "normalized_score"
+    rows = []
+    for trainer in trainers:
+        policy = trainer.policy()
+        for batch in batches(settings.intermediate_episodes, len(rollout.environments)):
+            rows += rollout.run(policy, batch, settings.seed)
+    rollout.close()
+    return float(np.mean([row[column] for row in rows]))
+
+
+def seed_folder(folder: str | Path, seed: int) -> Path:
+    """Where a checkpoint keeps one training seed."""
+    return Path(folder) / f"seed-{seed}"
+
+
+def say(settings: dict[str, Any], speaker: str, line: str) -> None:
+    """Puts a line of progress on the board, from the first worker only."""
+    if settings["board"] is not None and rank() == 0:
+        settings["board"].say.remote(f"{settings['label']} {speaker}: {line}")
+
+
+def first_line(error: BaseException) -> str:
+    """The sentence that matters in one of Ray's nested errors."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if "Error" in line]
+    return (told or lines or [type(error).__name__])[-1]

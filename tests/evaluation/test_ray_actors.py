@@ -1,0 +1,53 @@
+"""Evaluation actors: however many, and whatever happens to them, the episodes are the same."""
+
+import os
+import signal
+import threading
+import time
+
+import pandas as pd
+import psutil
+import pytest
+
+from mage.evaluation.episodes import evaluate_policies
+from mage.model.policy import Policy
+
+pytestmark = pytest.mark.ray
+
+EPISODES = 60
+
+
+@pytest.fixture(scope="module")
+def played_here(tiny_policy: Policy) -> pd.DataFrame:
+    """The episodes as this process plays them."""
+    return evaluate_policies([tiny_policy], EPISODES)
+
+
+@pytest.mark.parametrize("actors", [1, 2, 3])
+def test_one_actor_or_three_give_the_same_episodes(
+    ray_cluster: None, tiny_policy: Policy, played_here: pd.DataFrame, actors: int
+) -> None:
+    pd.testing.assert_frame_equal(evaluate_policies([tiny_policy], EPISODES, actors), played_here, check_exact=True)
+
+
+def test_a_killed_actor_is_not_noticed_in_the_episodes(
+    ray_cluster: None, tiny_policy: Policy, played_here: pd.DataFrame
+) -> None:
+    killed: list[int] = []
+
+    def kill_an_actor() -> None:
+        deadline = time.time() + 60
+        while not killed and time.time() < deadline:
+            for process in psutil.Process().children(recursive=True):
+                if "EvaluationActor.play" in " ".join(process.cmdline()):
+                    os.kill(process.pid, signal.SIGKILL)
+                    killed.append(process.pid)
+                    return
+            time.sleep(0.01)
+
+    killer = threading.Thread(target=kill_an_actor)
+    killer.start()
+    episodes = evaluate_policies([tiny_policy], EPISODES, actors=2)
+    killer.join()
+    assert killed
+    pd.testing.assert_frame_equal(episodes, played_here, check_exact=True)

@@ -1,0 +1,61 @@
+"""Small untrained networks, the same for the same seed, and latents and conditions to feed them."""
+
+import torch
+from torch import Tensor
+
+from mage.config import AutoencoderConfig, InverseDynamicsConfig, TransformerConfig
+from mage.model.autoencoder import TrajectoryAutoencoder
+from mage.model.quantizer import MultiScaleQuantizer
+from mage.model.transformer import MultiScaleTransformer
+
+OBSERVATION_SIZE, ACTION_SIZE = 5, 2
+
+
+def autoencoder_config(scales: tuple[int, ...] = (1, 3, 8), codebook_size: int = 16) -> AutoencoderConfig:
+    return AutoencoderConfig(
+        horizon=scales[-1] * 2,
+        latent_stride=2,
+        num_scales=len(scales),
+        scales=scales,
+        codebook_size=codebook_size,
+        code_dim=8,
+        embed_dim=16,
+        num_heads=2,
+        encoder_blocks=1,
+        decoder_blocks=2,
+    )
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def quantizer(scales: tuple[int, ...] = (1, 3, 8), seed: int = 0) -> MultiScaleQuantizer:
+    """With scale matrices a little off their start, as after training."""
+    torch.manual_seed(seed)
+    made = MultiScaleQuantizer(autoencoder_config(scales))
+    for matrix in [*made.down, *made.up]:
+        matrix.data += 0.1 * torch.randn_like(matrix)
+    made.codebook_VC.normal_()
+    return made
+
+
+def autoencoder(scales: tuple[int, ...] = (1, 3, 8), inputs: str = "latent", seed: int = 0) -> TrajectoryAutoencoder:
+    torch.manual_seed(seed)
+    dynamics = InverseDynamicsConfig.model_validate({"inputs": inputs, "hidden_dim": 16, "hidden_layers": 1})
+    return TrajectoryAutoencoder(autoencoder_config(scales), dynamics, OBSERVATION_SIZE, ACTION_SIZE).eval()
+
+
+def transformer(scales: tuple[int, ...] = (1, 3, 8), depth: int = 2, seed: int = 0) -> MultiScaleTransformer:
+    """With sharp logits, so that argmax tokens differ from place to place."""
+    torch.manual_seed(seed)
+    config = TransformerConfig(depth=depth, embed_dim=16, num_heads=2)
+    made = MultiScaleTransformer(config, autoencoder_config(scales), OBSERVATION_SIZE).eval()
+    for parameter in made.parameters():
+        parameter.data *= 3
+    return made
+
+
+def token_maps(scales: tuple[int, ...] = (1, 3, 8), batch: int = 4, seed: int = 0) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randint(16, (batch, length), generator=generator) for length in scales]

@@ -1,0 +1,124 @@
+"""A sweep end to end, through real Ray Tune, Ray Train, Optuna and evaluation actors."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pandas as pd
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+import mage
+from mage.errors import MageError
+from mage.search.sweep import SweepSettings, run_sweep
+
+SMALL = (
+    "autoencoder.embed_dim=16",
+    "autoencoder.codebook_size=16",
+    "transformer.embed_dim=16",
+    "transformer.depth=1",
+    "training.autoencoder.steps=40",
+    "training.transformer.steps=40",
+    "training.inverse_dynamics.steps=10",
+    "training.checkpoint_every=20",
+)
+SPACE = {"autoencoder.num_scales": [1, 2], "transformer.depth": [1, 2]}
+SCRIPT = Path(__file__).parents[2] / "tune" / "sweep_maze2d.py"
+
+
+def settings(**changes: object) -> SweepSettings:
+    """A sweep of seconds."""
+    values = {"scenarios": ("maze2d-umaze",), "space": SPACE, "overrides": SMALL, "trials": 2, "episodes": 10} | changes
+    return SweepSettings.model_validate(values)
+
+
+@pytest.mark.ray
+def test_a_sweep_leaves_its_tables_its_plot_and_its_study(
+    ray_cluster: None, tiny_maze_here: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    results = run_sweep(settings(seeds=2), out)
+    trials = pd.read_parquet(out / "trials.parquet")
+    assert len(trials) == 2 and set(trials["status"]) <= {"finished", "stopped"}
+    finished = trials[trials["status"] == "finished"]
+    assert len(results) == len(finished) * 2 * 10
+    assert set(results.groupby("config_hash")["training_seed"].nunique()) == {2}
+    pd.testing.assert_frame_equal(mage.results.load(out), mage.results.load(out / "results.parquet"))
+    mean = results.groupby(["config_hash", "training_seed"])["normalized_score"].mean().groupby("config_hash").mean()
+    assert finished.set_index("config_hash")["score"].to_dict() == pytest.approx(mean.to_dict())
+    assert (out / "scores.png").stat().st_size > 5000
+    storage = JournalStorage(JournalFileBackend(str(out / "maze2d-umaze" / "optuna.journal")))
+    assert len(optuna.load_study(study_name="maze2d-umaze", storage=storage).trials) == 2
+    policy = next((out / "maze2d-umaze" / "policies").glob("*/seed-1"))
+    assert mage.load_policy(policy).training_seed == 1
+    with pytest.raises(MageError, match="exists"):
+        run_sweep(settings(seeds=2), out)
+
+
+@pytest.mark.ray
+def test_a_trial_that_fails_is_a_row_with_its_reason(ray_cluster: None, tiny_maze_here: Path, tmp_path: Path) -> None:
+    space = {"training.autoencoder.learning_rate": [1e30]}
+    results = run_sweep(settings(space=space, trials=1), tmp_path / "run")
+    (trial,) = pd.read_parquet(tmp_path / "run" / "trials.parquet").to_dict("records")
+    assert results.empty
+    assert trial["status"] == "failed"
+    assert "learning_rate" in trial["error"]
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_sweep_whose_driver_was_killed_goes_on_and_loses_nothing(tiny_maze_here: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    space = [f"{field}={json.dumps(values)}" for field, values in SPACE.items()]
+    command = [
+        sys.executable,
+        str(SCRIPT),
+        "--trials",
+        "3",
+        "--episodes",
+        "10",
+        "--out",
+        str(out),
+        "--address",
+        "local",
+    ]
+    command += ["--space", *space, "--set", *SMALL, "training.transformer.steps=300"]
+    log = tmp_path / "log"
+    with log.open("w") as stream:
+        driver = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True)
+        deadline = time.time() + 240
+        while "1 of 3 trials done" not in log.read_text() and time.time() < deadline and driver.poll() is None:
+            time.sleep(0.2)
+        os.kill(driver.pid, signal.SIGKILL)
+        driver.wait()
+    done = {path.stem: path.read_bytes() for path in (out / "maze2d-umaze" / "episodes").glob("*.parquet")}
+    assert done, log.read_text()
+    again = subprocess.run([*command, "--resume"], capture_output=True, text=True, timeout=400)
+    assert again.returncode == 0, again.stdout + again.stderr
+    trials = pd.read_parquet(out / "trials.parquet")
+    assert len(trials) == 3 and "failed" not in set(trials["status"])
+    assert all(
+        (out / "maze2d-umaze" / "episodes" / f"{trial}.parquet").read_bytes() == old for trial, old in done.items()
+    )
+
+
+def test_a_sweep_with_an_unknown_scenario_writes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(MageError, match="maze2d-umaze"):
+        run_sweep(settings(scenarios=("maze2d-umaz",)), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_resuming_needs_a_sweep_and_the_same_settings(tmp_path: Path) -> None:
+    with pytest.raises(MageError, match=r"sweep\.json is missing"):
+        run_sweep(settings(), tmp_path, resume=True)
+    (tmp_path / "sweep.json").write_text(
+        json.dumps(json.loads(settings(trials=9).model_dump_json()) | {"format_version": 1})
+    )
+    with pytest.raises(MageError, match=r"trials \(then 9, now 2\)"):
+        run_sweep(settings(), tmp_path, resume=True)

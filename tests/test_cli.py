@@ -1,0 +1,342 @@
+"""The command line on real data: a run from training to comparison, and one line for each thing a user gets wrong."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from gymnasium import spaces
+from typer.testing import CliRunner, Result
+
+import mage
+from mage import scenarios
+from mage.cli import main
+from tests.data.builders import write_minari
+
+REPOSITORY = Path(__file__).parent.parent
+SMALL_MODEL = (
+    "autoencoder.num_scales=2",
+    "autoencoder.embed_dim=16",
+    "transformer.embed_dim=16",
+    "transformer.depth=1",
+)
+FEW_STEPS = ("autoencoder", "transformer", "inverse_dynamics")
+TINY = (
+    *SMALL_MODEL,
+    *(f"training.{stage}.steps=20" for stage in FEW_STEPS),
+    *(f"training.{stage}.batch_size=16" for stage in FEW_STEPS),
+    "evaluation.batch_size=3",
+)
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def run_well(*arguments: object) -> str:
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output + repr(result.exception)
+    return result.stdout
+
+
+def error_of(*arguments: object) -> str:
+    """The one line on stderr with which bad input ends."""
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout) == (2, ""), result.output + repr(result.exception)
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+def in_a_process(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """A real command, away from the repository, so that what it writes by default is seen."""
+    python_path = {"PYTHONPATH": str(REPOSITORY)}
+    return subprocess.run(
+        list(map(str, command)), cwd=cwd, env=os.environ | python_path, capture_output=True, text=True, check=False
+    )
+
+
+def tiny() -> Iterator[str]:
+    for override in TINY:
+        yield from ("--set", override)
+
+
+@pytest.fixture
+def maze_here(tiny_maze_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """MINARI_DATASETS_PATH holds the small maze."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tiny_maze_root))
+    return tiny_maze_root
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_maze_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A small training run by the command line, and what the command printed; tests copy it before they change it."""
+    folder = tmp_path_factory.mktemp("runs") / "train"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINARI_DATASETS_PATH", str(tiny_maze_root))
+        printed = run_well("train", "maze2d-umaze", *tiny(), "--seed", 7, "--out", folder)
+    return folder, printed
+
+
+@pytest.fixture
+def a_run(trained: tuple[Path, str], tmp_path: Path) -> Path:
+    """A copy of the training run."""
+    return shutil.copytree(trained[0], tmp_path / "copy")
+
+
+def test_training_prints_its_progress_and_the_command_that_evaluates(trained: tuple[Path, str]) -> None:
+    folder, printed = trained
+    assert re.search(r"autoencoder 20/20: loss .*\n(?s:.*)transformer 20/20: loss ", printed)
+    assert printed.splitlines()[-1] == f"evaluate it with: mage evaluate {folder}"
+    assert mage.load_policy(folder).training_seed == 7
+
+
+def test_a_run_is_evaluated_shown_compared_and_pulled(a_run: Path, tmp_path: Path) -> None:
+    printed = run_well("evaluate", a_run, "--episodes", 3, "--scenario", "maze2d-umaze")
+    episodes = pd.read_parquet(a_run / "episodes.parquet")
+    assert len(episodes) == 3
+    score = f"{episodes['normalized_score'].mean():.1f}"
+    assert score in printed
+    assert printed.splitlines()[0] == run_well("results", "show", a_run).splitlines()[0]
+    shown = run_well("results", "show", a_run).splitlines()[2].split("│")
+    assert [shown[i].strip() for i in (0, 4, 5, 6)] == ["maze2d-umaze", "1", "3", score]
+    compared = run_well("results", "compare", a_run)
+    assert score in compared and "145.4 ± 3.2" in compared
+    assert "measured on mage/maze2d/umaze-v0, which is not the published data" in compared
+    assert run_well("results", "pull", a_run.as_uri(), "--to", tmp_path / "here").endswith(
+        f"2 file(s) copied to {tmp_path / 'here'}\n"
+    )
+    assert pd.read_parquet(tmp_path / "here" / "episodes.parquet").equals(episodes)
+
+
+def test_a_finished_training_can_be_resumed_and_keeps_its_policy(a_run: Path, maze_here: Path) -> None:
+    before = (a_run / "policy.safetensors").read_bytes()
+    printed = run_well("train", "maze2d-umaze", *tiny(), "--seed", 7, "--out", a_run, "--resume")
+    assert "goes on from step 60 of 60" in printed
+    assert (a_run / "policy.safetensors").read_bytes() == before
+
+
+def test_a_dataset_that_no_registry_knows_is_trained_on_and_evaluated_in_its_own_environment(
+    minari_root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    boxes = {"observation_space": spaces.Box(-8, 8, (3,), seed=0), "action_space": spaces.Box(-2, 2, (1,), seed=0)}
+    dataset = write_minari("me/pendulum-v0", [[-1.0] * 30] * 4, env="Pendulum-v1", terminated=False, **boxes)
+    monkeypatch.chdir(tmp_path)
+    assert "me/pendulum-v0" in run_well("data", "show", "--dataset", dataset)
+    run_well("train", "--dataset", dataset, *tiny())
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name.startswith("train-me-pendulum-v0-")
+    run_well("evaluate", folder, "--episodes", 2)
+    episodes = pd.read_parquet(folder / "episodes.parquet")
+    assert episodes["length"].tolist() == [200, 200]
+    assert "me/pendulum-v0: no scenario of the paper." in run_well("results", "compare", folder)
+
+
+def test_a_dataset_without_an_environment_is_trained_on_and_says_that_nothing_can_be_evaluated(
+    minari_root: Path, tmp_path: Path
+) -> None:
+    dataset = write_minari("me/logs-v0", [[1.0] * 30] * 4)
+    printed = run_well("train", "--dataset", dataset, *tiny(), "--out", tmp_path / "run")
+    assert printed.endswith("the dataset me/logs-v0 names no environment to evaluate the policy in\n")
+    assert "me/logs-v0 names no environment" in error_of("evaluate", tmp_path / "run", "--episodes", 1)
+
+
+def test_the_registry_says_which_datasets_are_here(maze_here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = {row.split()[0]: row.split()[-1] for row in run_well("scenarios").splitlines()[2:]}
+    assert list(rows) == scenarios.names()
+    assert [name for name, here in rows.items() if here != "no"] == ["maze2d-umaze"]
+    assert rows["maze2d-umaze"] == "built-in"
+
+
+def test_the_registry_sees_local_copies_of_a_namespace(minari_root: Path) -> None:
+    write_minari("local/door/expert-v0", [[1.0]])
+    assert "local" not in run_well("scenarios")
+    rows = run_well("scenarios", "--dataset-namespace", "local").splitlines()
+    assert [row.split()[0] for row in rows if row.split()[-1] == "local"] == ["door-expert"]
+
+
+def test_a_dataset_is_described(maze_here: Path) -> None:
+    lines = dict(line.split(maxsplit=1) for line in run_well("data", "show", "maze2d-umaze").splitlines())
+    assert (lines["episodes"], lines["steps"], lines["action_size"]) == ("40", "12000", "2")
+
+
+@pytest.mark.slow
+def test_a_maze_is_collected_once(minari_root: Path) -> None:
+    collect = ("data", "collect", "maze2d-umaze", "--episodes", 2, "--seed", 3, "--workers", 1)
+    assert run_well(*collect) == "mage/maze2d/umaze-v0\n"
+    assert "is already here" in error_of(*collect)
+    lines = dict(line.split(maxsplit=1) for line in run_well("data", "show", "maze2d-umaze").splitlines())
+    assert (lines["episodes"], lines["steps"]) == ("2", "600")
+
+
+def test_the_version_is_the_packages() -> None:
+    assert run_well("--version") == f"mage {mage.__version__}\n"
+
+
+@pytest.mark.parametrize("command", [["train"], ["sweep"], ["data", "show"], ["data", "collect"]])
+def test_an_unknown_scenario_is_answered_with_the_nearest(command: list[str]) -> None:
+    assert "no scenario 'maze2d-umaz'; did you mean maze2d-umaze" in error_of(*command, "maze2d-umaz")
+
+
+def test_training_needs_a_scenario_or_a_dataset_and_not_two_answers() -> None:
+    assert "name a scenario (see `mage scenarios`)" in error_of("train")
+    both = ("train", "--dataset", "me/mine-v0", "--dataset-namespace", "local")
+    assert "leave out --dataset-namespace local" in error_of(*both)
+    assert "--resume needs --out" in error_of("train", "maze2d-umaze", "--resume")
+
+
+def test_a_missing_dataset_is_answered_with_the_command_that_gets_it(
+    minari_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINARI_REMOTE", "nowhere://nothing")
+    assert "`mage data collect maze2d-umaze`" in error_of("data", "show", "maze2d-umaze")
+    assert "`minari download D4RL/door/expert-v2`" in error_of("train", "door-expert", "--out", tmp_path / "a")
+    local = error_of("train", "door-expert", "--dataset-namespace", "local", "--out", tmp_path / "b")
+    assert f"local/door/expert-v0 is not in {minari_root}" in local and "MINARI_DATASETS_PATH" in local
+    assert "me/mine-v0 is not in" in error_of("train", "--dataset", "me/mine-v0", "--out", tmp_path / "c")
+
+
+def test_a_missing_dataset_leaves_no_run_directory_in_the_way_of_the_next_try(minari_root: Path) -> None:
+    error_of("train", "--dataset", "me/mine-v0", "--out", minari_root / "run")
+    assert not (minari_root / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "autoencoder.codebok_size=64",
+            "unknown config field 'autoencoder.codebok_size'; did you mean autoencoder.cod",
+        ),
+        (
+            "autoencoder.codebook_size=1",
+            "autoencoder.codebook_size: Input should be greater than or equal to 2 (got 1)",
+        ),
+        ("autoencoder.num_scales=9", "num_scales 9 is more than the horizon allows: horizon 24 at latent_stride 3"),
+        ("transformer.depth=many", "transformer.depth: Input should be a valid integer"),
+        ("transformer.depth", "'transformer.depth' is not an override; write field=value"),
+        ("transformer.depth=[1", "'transformer.depth=[1' cannot be read"),
+    ],
+)
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_an_impossible_configuration_is_refused_before_anything_is_written(
+    command: str, override: str, message: str, tmp_path: Path
+) -> None:
+    assert message in error_of(command, "maze2d-umaze", "--set", override, "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_impossible_search_space_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    def refusal(space: str) -> str:
+        return error_of("sweep", "maze2d-umaze", "--space", space, "--out", tmp_path / "run")
+
+    assert "num_scales 9 is more than the horizon allows" in refusal("autoencoder.num_scales=[2,9]")
+    assert "unknown config field 'transformer.deph'; did you mean transformer.depth" in refusal("transformer.deph=[1]")
+    assert "'transformer.depth=3' is no search space; write field=[value, value]" in refusal("transformer.depth=3")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_preset_is_answered_with_those_there_are() -> None:
+    assert "unknown preset 'gpu'; there are: cpu, paper" in error_of("train", "maze2d-umaze", "--preset", "gpu")
+
+
+def test_a_value_that_is_not_a_number_is_found_before_training(minari_root: Path, tmp_path: Path) -> None:
+    dataset = write_minari("me/nan-v0", [[1.0, 1.0], [1.0, np.nan]])
+    line = error_of("train", "--dataset", dataset, *tiny(), "--out", tmp_path / "run")
+    assert "rewards of the dataset me/nan-v0 are not finite at step 1 of episode 1" in line
+
+
+def test_a_policy_of_another_scenario_version_or_with_other_weights_is_refused(a_run: Path) -> None:
+    evaluate = ("evaluate", a_run, "--episodes", 1)
+    assert "was trained on maze2d-umaze, not on door-expert" in error_of(*evaluate, "--scenario", "door-expert")
+    described = json.loads((a_run / "policy.json").read_text())
+    (a_run / "policy.json").write_text(json.dumps(described | {"format_version": 99}))
+    assert "policy.json has format version 99, this mage reads version 1" in error_of(*evaluate)
+    wider = described | {"config": described["config"] | {"transformer": {"depth": 2, "embed_dim": 16}}}
+    (a_run / "policy.json").write_text(json.dumps(wider))
+    assert "policy.safetensors cannot be read" in error_of(*evaluate)
+    (a_run / "policy.json").write_text("{")
+    assert "policy.json is damaged" in error_of(*evaluate)
+    assert not (a_run / "episodes.parquet").exists()
+
+
+def test_training_goes_on_from_a_checkpoint_of_the_same_seed_and_version_only(a_run: Path, maze_here: Path) -> None:
+    resume = ("train", "maze2d-umaze", *tiny(), "--out", a_run, "--resume")
+    assert "has seed 7, this run has 8" in error_of(*resume, "--seed", 8)
+    path = next((a_run / "checkpoints").glob("step-*")) / "training.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 99}))
+    assert "has format_version 99, this run has 1" in error_of(*resume, "--seed", 7)
+
+
+def test_a_run_directory_that_exists_is_left_alone(a_run: Path, maze_here: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in a_run.rglob("*")}
+    for command in (["train", "maze2d-umaze", *tiny()], ["sweep", "maze2d-umaze"]):
+        assert "exists; choose another --out, or go on with it by --resume" in error_of(*command, "--out", a_run)
+    assert {path: path.stat().st_mtime_ns for path in a_run.rglob("*")} == before
+
+
+def test_a_place_without_a_policy_or_results_is_named(tmp_path: Path) -> None:
+    assert "policy.json is missing" in error_of("evaluate", tmp_path)
+    assert f"no results at {tmp_path}" in error_of("results", "show", tmp_path)
+    assert "there is nothing at" in error_of("results", "compare", tmp_path / "absent")
+    assert "nothing to pull from" in error_of("results", "pull", tmp_path, "--to", tmp_path / "here")
+    assert "no run to resume" in error_of("train", "maze2d-umaze", "--resume", "--out", tmp_path / "absent")
+
+
+@pytest.mark.parametrize("arguments", [["train", "maze2d-umaze", "--seed", "-1"], ["evaluate"], ["tarin"], ["--fast"]])
+def test_wrong_usage_ends_with_2_too(arguments: list[str]) -> None:
+    assert run(*arguments).exit_code == 2
+
+
+def test_a_real_command_ends_with_one_line_on_stderr_and_no_traceback(tmp_path: Path) -> None:
+    done = in_a_process(Path(sys.executable).with_name("mage"), "train", "door-exprt", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        done.stderr
+        == "error: There is no scenario 'door-exprt'; did you mean door-expert, hammer-expert, pen-expert?\n"
+    )
+
+
+def test_a_sweep_script_refuses_an_unknown_scenario_and_writes_nothing(tmp_path: Path) -> None:
+    script = REPOSITORY / "tune" / "sweep_maze2d.py"
+    done = in_a_process(sys.executable, script, "--scenarios", "maze2d-umaz", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(
+        "error: There is no scenario 'maze2d-umaz'; did you mean maze2d-umaze"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_training_quietly_with_130(maze_here: Path, tmp_path: Path) -> None:
+    forever = [option for override in (*TINY, "training.autoencoder.steps=1000000") for option in ("--set", override)]
+    command = [sys.executable, "-c", "from mage.cli import main; main()", "train", "maze2d-umaze", *forever]
+    command += ["--set", "training.log_every=1", "--out", str(tmp_path / "run")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline().startswith("autoencoder 1/1000000")
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+        assert (process.wait(), process.stderr.read()) == (130, "")
+
+
+@pytest.mark.ray
+def test_a_sweep_is_searched_shown_and_its_policies_evaluated(maze_here: Path, tmp_path: Path) -> None:
+    small = ("--trials", 2, "--episodes", 3, "--space", "transformer.depth=[1,2]")
+    few = ("--set", "evaluation.intermediate_episodes=1", "--address", "local", "--out", tmp_path / "run")
+    done = in_a_process(
+        Path(sys.executable).with_name("mage"), "sweep", "maze2d-umaze", *tiny(), *small, *few, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "depth" in run_well("results", "show", tmp_path / "run")
+    policy = next((tmp_path / "run" / "maze2d-umaze" / "policies").glob("*/seed-0"))
+    run_well("evaluate", policy, "--episodes", 1, "--scenario", "maze2d-umaze")
+    assert (policy / "episodes.parquet").is_file()

@@ -1,0 +1,52 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from mage.errors import MageError
+from mage.files import replacing, write_text
+
+
+def test_a_file_is_replaced_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "notes.txt"
+    write_text(path, "first")
+    write_text(path, "second")
+    assert path.read_text() == "second"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_failure_half_way_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    write_text(path, "old")
+    with pytest.raises(KeyError), replacing(path) as temporary:
+        temporary.write_text("half of the ne")
+        raise KeyError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_temporary_file_lies_beside_the_target_and_keeps_its_suffix(tmp_path: Path) -> None:
+    with replacing(tmp_path / "table.parquet") as temporary:
+        assert (temporary.parent, temporary.suffix) == (tmp_path, ".parquet")
+        temporary.touch()
+
+
+def test_a_file_is_as_readable_as_any_other(tmp_path: Path) -> None:
+    (tmp_path / "plain.txt").touch()
+    write_text(tmp_path / "notes.txt", "for all")
+    assert (tmp_path / "notes.txt").stat().st_mode == (tmp_path / "plain.txt").stat().st_mode
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux only")
+def test_a_full_disk_is_told_in_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    full = pytest.raises(MageError, match=r"cannot write .*notes\.txt: No space left on device; free some space")
+    with full, replacing(path):
+        Path("/dev/full").write_text("no room for this")
+    assert not path.exists()
+
+
+def test_a_place_that_cannot_be_written_is_told_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(MageError, match=r"cannot write .*notes\.txt: .*choose another --out"):
+        write_text(tmp_path / "file" / "notes.txt", "text")

@@ -1,0 +1,31 @@
+"""What must stay cheap: importing the package, and every word the command line says before it does anything."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "ray", "minari", "gymnasium", "pandas", "matplotlib", "pyarrow", "scipy", "optuna")
+
+
+def loaded_after(program: str) -> set[str]:
+    """The heavy packages that a fresh interpreter holds after running the program."""
+    ask = f"{program}\nimport sys; print('loaded:', *({set(HEAVY)} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    return set(result.stdout.splitlines()[-1].removeprefix("loaded:").split())
+
+
+def test_importing_the_package_or_its_command_line_loads_nothing_heavy() -> None:
+    assert loaded_after("import mage, mage.cli; mage.scenarios.names(); mage.MageError") == set()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["scenarios"], ["train", "--help"], ["train", "typo"]]
+)
+def test_help_the_registry_and_a_typo_load_nothing_heavy(arguments: list[str]) -> None:
+    run = f"from mage.cli import main\ntry: main({arguments})\nexcept SystemExit: pass"
+    assert loaded_after(run) == set()
+
+
+def test_the_probe_sees_a_heavy_package() -> None:
+    assert "pandas" in loaded_after("import mage; mage.results")

@@ -1,0 +1,96 @@
+"""Training on Ray Train workers is the training of this process."""
+
+import json
+import signal
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import ray
+
+from mage.config import Config
+from mage.data.trajectories import Trajectories
+from mage.training.ray_board import shown_board
+from mage.training.ray_train import Placement, train_with_ray
+from mage.training.trainer import Trainer
+
+pytestmark = pytest.mark.ray
+
+
+def history(storage: Path, name: str, seed: int = 0) -> list[dict]:
+    """What the newest checkpoint of a run remembers of its training."""
+    newest = max((storage / name).glob("checkpoint_*"), key=lambda folder: folder.stat().st_mtime)
+    return json.loads((newest / f"seed-{seed}" / "training.json").read_text())["history"]
+
+
+def train_here(trajectories: Trajectories, config: Config) -> list[dict]:
+    """The loss curve of an undisturbed run in this process."""
+    trainer = Trainer(trajectories, config, seed=0)
+    trainer.advance(trainer.total_steps)
+    return trainer.history
+
+
+def kill_children(name: str) -> list[int]:
+    """Kills -9 every process of this test's own Ray whose title holds the name."""
+    children = [p for p in psutil.Process().children(recursive=True) if name in " ".join(p.cmdline())]
+    for child in children:
+        child.send_signal(signal.SIGKILL)
+    return [child.pid for child in children]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny_maze: Trajectories, tiny_config: Config) -> list[dict]:
+    """The loss curve of a run in this process that nothing happened to."""
+    return train_here(tiny_maze, tiny_config)
+
+
+def test_one_ray_worker_gives_the_loss_curve_of_a_plain_process(
+    ray_cluster: None, tiny_maze: Trajectories, tiny_config: Config, undisturbed: list[dict], tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    with shown_board(lines.append) as board:
+        policies = train_with_ray(ray.put(tiny_maze), tiny_config, [0, 1], "run", tmp_path, board=board)
+    assert [policy.training_seed for policy in policies] == [0, 1]
+    assert history(tmp_path, "run") == undisturbed
+    assert history(tmp_path, "run", seed=1) != undisturbed
+    assert any("seed 1: transformer" in line for line in lines)
+
+
+def test_two_workers_share_a_batch_and_give_nearly_the_same_curve(
+    ray_cluster: None, tiny_maze: Trajectories, tiny_config: Config, undisturbed: list[dict], tmp_path: Path
+) -> None:
+    train_with_ray(ray.put(tiny_maze), tiny_config, [0], "run", tmp_path, Placement(workers=2))
+    rows = history(tmp_path, "run")
+    assert [(row["stage"], row["step"]) for row in rows] == [(row["stage"], row["step"]) for row in undisturbed]
+    first, last = ([row for row in some if row["stage"] == "autoencoder"] for some in (rows, undisturbed))
+    for mine, theirs in zip(first, last, strict=True):
+        assert mine["loss"] == pytest.approx(theirs["loss"], rel=0.1)
+
+
+def test_a_killed_worker_goes_on_from_its_checkpoint_as_if_nothing_had_happened(
+    ray_cluster: None, tiny_maze: Trajectories, tiny_config: Config, tmp_path: Path
+) -> None:
+    training = tiny_config.training
+    longer = training.transformer.model_copy(update={"steps": 600})
+    training = training.model_copy(update={"transformer": longer, "checkpoint_every": 50})
+    config = tiny_config.model_copy(update={"training": training})
+    lines: list[str] = []
+    killed: list[int] = []
+
+    def kill_the_worker() -> None:
+        deadline = time.time() + 300
+        while not killed and time.time() < deadline:
+            time.sleep(0.02)
+            if any("transformer 100/600" in line for line in lines):
+                killed.extend(kill_children("RayTrainWorker"))
+
+    killer = threading.Thread(target=kill_the_worker)
+    killer.start()
+    with shown_board(lines.append) as board:
+        train_with_ray(ray.put(tiny_maze), config, [0], "run", tmp_path, board=board)
+    killer.join()
+    assert killed
+    assert any("goes on from step" in line for line in lines)
+    assert history(tmp_path, "run") == train_here(tiny_maze, config)

@@ -1,0 +1,18 @@
+"""Sweeps K, codebook size and transformer depth on Maze2D. Without a downloaded dataset, one is collected here
+first.
+"""
+
+from mage.search.script import run_script
+
+if __name__ == "__main__":
+    run_script(
+        __doc__,
+        scenarios=["maze2d-umaze"],
+        space={
+            "autoencoder.num_scales": [2, 4, 8],
+            "autoencoder.codebook_size": [64, 128, 256],
+            "transformer.depth": [1, 2, 3],
+        },
+        trials=4,
+        seeds=1,
+    )
