@@ -7,9 +7,9 @@ if __name__ == "__main__":
         __doc__,
         scenarios=["pen-expert", "door-cloned"],
         space={
-            "autoencoder.num_scales": [1, 2, 4, 6, 8],
+            "autoencoder.num_scales": [1, 2, 4, 8],
             "autoencoder.codebook_size": [128, 256, 512],
-            "transformer.depth": [2, 4, 8],
+            "transformer.depth": [2, 4],
         },
         trials=16,
         seeds=3,

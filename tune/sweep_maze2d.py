@@ -9,7 +9,7 @@ if __name__ == "__main__":
         __doc__,
         scenarios=["maze2d-umaze"],
         space={
-            "autoencoder.num_scales": [2, 4, 8],
+            "autoencoder.num_scales": [1, 2, 3, 4],
             "autoencoder.codebook_size": [64, 128, 256],
             "transformer.depth": [1, 2, 3],
         },

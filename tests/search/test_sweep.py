@@ -93,7 +93,8 @@ def test_a_sweep_whose_driver_was_killed_goes_on_and_loses_nothing(tiny_maze_her
     with log.open("w") as stream:
         driver = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True)
         deadline = time.time() + 240
-        while "1 of 3 trials done" not in log.read_text() and time.time() < deadline and driver.poll() is None:
+        evaluated = out / "maze2d-umaze" / "episodes"
+        while not any(evaluated.glob("*.parquet")) and time.time() < deadline and driver.poll() is None:
             time.sleep(0.2)
         os.kill(driver.pid, signal.SIGKILL)
         driver.wait()

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.ray
 
 def history(storage: Path, name: str, seed: int = 0) -> list[dict]:
     """What the newest checkpoint of a run remembers of its training."""
-    newest = max((storage / name).glob("checkpoint_*"), key=lambda folder: folder.stat().st_mtime)
+    newest = max((storage / name).glob("checkpoint_*/"), key=lambda folder: folder.stat().st_mtime)
     return json.loads((newest / f"seed-{seed}" / "training.json").read_text())["history"]
 
 
