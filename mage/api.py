@@ -18,10 +18,12 @@ from mage.errors import MageError
 from mage.evaluation.episodes import evaluate_policies
 from mage.files import write_text
 from mage.model.policy import Policy
-from mage.training.trainer import Log, Trainer
+from mage.training.trainer import History, Log, Trainer, save_run
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Trained = tuple[Policy, History]
 
 
 def train(
@@ -62,11 +64,11 @@ def train(
     if folder:
         write_text(folder / "config.json", json.dumps(config.model_dump(mode="json"), indent=1))
     if workers:
-        policy = _train_on_workers(trajectories, config, seed, workers, folder, log)
+        policy, history = _train_on_workers(trajectories, config, seed, workers, folder, log)
     else:
-        policy = _train_here(trajectories, config, seed, folder, log)
+        policy, history = _train_here(trajectories, config, seed, folder, log)
     if folder:
-        policy.save(folder)
+        save_run(folder, policy, history)
     return policy
 
 
@@ -79,6 +81,8 @@ def evaluate(run: str | Path | Policy, episodes: int | None = None, actors: int 
         actors: Ray actors to share the work; 0 plays in this process. The rows are the same.
     """
     if actors:
+        from mage.training.ray_start import start_ray
+
         start_ray()
     if isinstance(run, Policy):
         return evaluate_policies([run], episodes, actors)
@@ -115,15 +119,7 @@ def check_run_directory(out: str | Path, resume: bool) -> Path:
     return folder
 
 
-def start_ray(address: str | None = None) -> None:
-    """Joins the Ray cluster at hand, or starts one on this machine."""
-    import ray
-
-    if not ray.is_initialized():
-        ray.init(address=address, log_to_driver=False, logging_level="error")
-
-
-def _train_here(trajectories: Trajectories, config: Config, seed: int, folder: Path | None, log: Log) -> Policy:
+def _train_here(trajectories: Trajectories, config: Config, seed: int, folder: Path | None, log: Log) -> Trained:
     torch.set_num_threads(config.training.threads)
     trainer = Trainer(trajectories, config, seed, log=log)
     checkpoints = sorted((folder / "checkpoints").glob("step-*")) if folder else []
@@ -135,10 +131,7 @@ def _train_here(trajectories: Trajectories, config: Config, seed: int, folder: P
         trainer.advance((trainer.step // every + 1) * every)
         if folder:
             _keep_checkpoint(trainer, folder / "checkpoints")
-    if folder:
-        rows = "".join(json.dumps(row) + "\n" for row in trainer.history)
-        write_text(folder / "metrics.jsonl", rows)
-    return trainer.policy()
+    return trainer.policy(), trainer.history
 
 
 def _keep_checkpoint(trainer: Trainer, folder: Path) -> None:
@@ -153,12 +146,13 @@ def _keep_checkpoint(trainer: Trainer, folder: Path) -> None:
 
 def _train_on_workers(
     trajectories: Trajectories, config: Config, seed: int, workers: int, folder: Path | None, log: Log
-) -> Policy:
+) -> Trained:
     import tempfile
 
     import ray
 
     from mage.training.ray_board import shown_board
+    from mage.training.ray_start import start_ray
     from mage.training.ray_train import Placement, train_with_ray
 
     start_ray()

@@ -18,7 +18,7 @@ from mage.errors import MageError
 
 INTERRUPTED = 130
 DEFAULT_SPACE = (
-    "autoencoder.num_scales=[2,4,8]",
+    "autoencoder.num_scales=[1,2,4]",
     "autoencoder.codebook_size=[64,128,256]",
     "transformer.depth=[1,2,3]",
 )
@@ -156,7 +156,7 @@ def train(
 
 @main.command()
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A training run, or policies/<trial>/seed-<n> of a sweep.")],
+    run: Annotated[Path, typer.Argument(help="A training run, or policies/<config hash>/seed-<n> of a sweep.")],
     episodes: Annotated[int | None, typer.Option(min=1, show_default="the scenario's protocol, 100")] = None,
     actors: Annotated[int, typer.Option(min=0, help="Ray actors; 0 plays in this process. Same episodes.")] = 0,
     scenario: Annotated[str | None, typer.Option(metavar="NAME", help="Refuse a policy of any other scenario.")] = None,

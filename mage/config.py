@@ -17,24 +17,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mage.errors import MageError
+from mage.scales import schedule
 
 FORMAT_VERSION = 1
 """Version of what `mage` writes to disk; a file of another version is refused, never guessed at."""
-
-SCALE_SCHEDULES: dict[int, dict[int, tuple[int, ...]]] = {
-    8: {1: (8,), 2: (1, 8), 4: (1, 2, 4, 8), 6: (1, 2, 3, 4, 6, 8), 8: (1, 2, 3, 4, 5, 6, 7, 8)},
-    24: {
-        1: (24,),
-        2: (1, 24),
-        4: (1, 4, 12, 24),
-        6: (1, 2, 4, 8, 12, 24),
-        8: (1, 2, 3, 4, 6, 8, 12, 24),
-        10: (1, 2, 3, 4, 6, 8, 10, 12, 16, 24),
-    },
-}
-"""Tokens per scale, coarse to fine, by latent length and number of scales K. The paper gives K (Table 5) but not the
-lengths.
-"""
 
 
 class _Model(BaseModel):
@@ -70,10 +56,7 @@ class AutoencoderConfig(_Model):
     @property
     def schedule(self) -> tuple[int, ...]:
         """l_1..l_K, the tokens of each scale."""
-        if self.scales is not None:
-            return self.scales
-        known = SCALE_SCHEDULES.get(self.latent_length, {}).get(self.num_scales)
-        return known or geometric_schedule(self.num_scales, self.latent_length)
+        return self.scales or schedule(self.num_scales, self.latent_length)
 
     @model_validator(mode="after")
     def _check(self) -> AutoencoderConfig:
@@ -209,20 +192,6 @@ class Config(_Model):
             "inverse_dynamics": data["inverse_dynamics"],
             "training": data["training"]["autoencoder"],
         }
-
-
-def geometric_schedule(num_scales: int, latent_length: int) -> tuple[int, ...]:
-    """K rising lengths from 1 (or the latent length alone) to the latent length, spaced as evenly in log as integers
-    allow.
-    """
-    if num_scales == 1:
-        return (latent_length,)
-    lengths = [round(latent_length ** (k / (num_scales - 1))) for k in range(num_scales)]
-    for k in range(1, num_scales):
-        lengths[k] = max(lengths[k], lengths[k - 1] + 1)
-    for k in range(num_scales - 1, -1, -1):
-        lengths[k] = min(lengths[k], latent_length - (num_scales - 1 - k))
-    return tuple(lengths)
 
 
 def digest(data: Mapping[str, Any]) -> str:

@@ -58,7 +58,10 @@ def run_script(description: str | None, scenarios: Sequence[str], space: Space, 
         name = Path(sys.argv[0]).stem.removeprefix("sweep_")
         sweep_and_print(settings, run_directory(options.out, name, options.resume), options.resume, options.address)
     except MageError as error:
-        sys.exit(fail(error))
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def make_settings(**values: object) -> SweepSettings:
@@ -84,15 +87,13 @@ def sweep_and_print(settings: SweepSettings, out: Path, resume: bool = False, ad
 
     from mage.results import summary
 
-    results = run_sweep(settings, out, resume, address)
+    try:
+        results = run_sweep(settings, out, resume, address)
+    except KeyboardInterrupt:
+        print(f"interrupted; nothing is lost: the same command with --resume --out {out} goes on", file=sys.stderr)
+        raise
     if results.empty:
         raise MageError(f"no trial finished; see {out / 'trials.parquet'} and the logs it names")
     with pd.option_context("display.width", 200, "display.max_columns", None, "display.precision", 1):
         print(f"\n{summary(results).to_string(index=False)}\n")
     print(f"results: {out / 'results.parquet'}, trials: {out / 'trials.parquet'}, plot: {out / 'scores.png'}")
-
-
-def fail(error: MageError) -> int:
-    """Prints the user's sentence and gives the exit code for bad input."""
-    print(f"error: {error}", file=sys.stderr)
-    return 2

@@ -35,6 +35,7 @@ from mage.search.space import check_space, starting_point, to_tune
 from mage.search.tables import gather_results, gather_trials
 from mage.search.trial import METRIC, TIME, TrialSettings, run_trial
 from mage.training.ray_board import shown_board
+from mage.training.ray_start import start_ray
 
 
 class SweepSettings(BaseModel):
@@ -79,7 +80,9 @@ def run_sweep(settings: SweepSettings, out: Path, resume: bool = False, address:
     for name in settings.scenarios:
         load_trajectories(scenarios.get(name), namespace=settings.dataset_namespace)
     write_text(out / "sweep.json", json.dumps(_as_json(settings), indent=1))
-    _start_ray(address)
+    # Ctrl-C ends the sweep at once, as any other death of the driver; Tune would go on as if all trials had ended
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+    start_ray(address)
     for name in settings.scenarios:
         _sweep_scenario(name, settings, out)
     results, trials = (
@@ -192,15 +195,3 @@ def _check_directory(out: Path, settings: SweepSettings, resume: bool) -> None:
 
 def _as_json(settings: SweepSettings) -> dict[str, Any]:
     return json.loads(settings.model_dump_json()) | {"format_version": FORMAT_VERSION}
-
-
-def _start_ray(address: str | None) -> None:
-    """Joins the cluster at hand, or starts Ray here, bound to loopback."""
-    if ray.is_initialized():
-        return
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
-    # Ray's own console output is left in its log files: progress comes over the board, failures come back as errors
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-    # Ctrl-C ends the sweep at once, as any other death of the driver; Tune would go on as if all trials had ended
-    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-    ray.init(address=address, log_to_driver=False, logging_level="error")

@@ -24,6 +24,7 @@ from mage.evaluation.episodes import evaluate_policies
 from mage.results import load, write_parquet
 from mage.search.space import in_short
 from mage.training.ray_train import Placement, train_with_ray
+from mage.training.trainer import save_run
 
 METRIC, TIME = "score", "eval_step"
 
@@ -69,7 +70,7 @@ def run_trial(point: Mapping[str, Any], settings: TrialSettings) -> None:
 
 def _train_and_evaluate(config: Config, point: Mapping[str, Any], settings: TrialSettings) -> pd.DataFrame:
     label = f"[{in_short(point)}]"
-    policies = train_with_ray(
+    trained = train_with_ray(
         settings.trajectories,
         config,
         settings.seeds,
@@ -84,9 +85,9 @@ def _train_and_evaluate(config: Config, point: Mapping[str, Any], settings: Tria
     )
     actors = settings.placement.cpus
     settings.board.say.remote(f"{label} trained; {actors} actor(s) evaluate it")
-    for policy in policies:
-        policy.save(settings.folder / "policies" / config.hash() / f"seed-{policy.training_seed}")
-    return evaluate_policies(policies, settings.episodes, actors, extra=point)
+    for policy, history in trained:
+        save_run(settings.folder / "policies" / config.hash() / f"seed-{policy.training_seed}", policy, history)
+    return evaluate_policies([policy for policy, _ in trained], settings.episodes, actors, extra=point)
 
 
 def configure(config: Config, point: Mapping[str, Any]) -> Config:

@@ -6,7 +6,7 @@ then.
 
 from __future__ import annotations
 
-import os
+import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from mage.evaluation.rollout import Rollout, batches
 from mage.model.policy import Policy
 from mage.training.distributed import rank
 from mage.training.milestones import milestones
-from mage.training.trainer import Trainer
+from mage.training.trainer import History, Trainer
 
 MAX_WORKER_FAILURES = 2
 
@@ -66,8 +66,8 @@ def train_with_ray(
     label: str = "",
     evaluations: int = 0,
     callbacks: Sequence[UserCallback] = (),
-) -> list[Policy]:
-    """Trains one policy per seed on a group of Ray Train workers.
+) -> list[tuple[Policy, History]]:
+    """Trains one policy per seed on a group of Ray Train workers; returns each with its loss curve.
 
     Args:
         trajectories: in Ray's object store, shared by the workers of a node.
@@ -80,8 +80,6 @@ def train_with_ray(
     Raises:
         MageError: training failed for good; says why.
     """
-    # the controller looks for reports every 2 s by default, and a report waits for it
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     settings = {
         "trajectories": trajectories,
         "config": config.model_dump(mode="json"),
@@ -114,7 +112,8 @@ def train_with_ray(
     if result.checkpoint is None:
         raise MageError(f"training {name} left no checkpoint in {storage}; look at the workers' logs")
     with result.checkpoint.as_directory() as folder:
-        return [Policy.load(seed_folder(folder, seed)) for seed in seeds]
+        folders = [seed_folder(folder, seed) for seed in seeds]
+        return [(Policy.load(folder), read_history(folder)) for folder in folders]
 
 
 def train_loop(settings: dict[str, Any]) -> None:
@@ -123,10 +122,10 @@ def train_loop(settings: dict[str, Any]) -> None:
     torch.set_num_threads(config.training.threads)
     trajectories = ray.get(settings["trajectories"])
     artefacts = Path(settings["artefacts"]) if settings["artefacts"] else None
-    trainers = [
-        Trainer(trajectories, config, seed, artefacts, partial(say, settings, f"seed {seed}"))
-        for seed in settings["seeds"]
-    ]
+    trainers: list[Trainer] = []
+    for seed in settings["seeds"]:
+        windows = trainers[0].windows if trainers else None
+        trainers.append(Trainer(trajectories, config, seed, artefacts, partial(say, settings, f"seed {seed}"), windows))
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is not None:
         with checkpoint.as_directory() as folder:
@@ -176,6 +175,12 @@ def score(trainers: list[Trainer]) -> float:
             rows += rollout.run(policy, batch, settings.seed)
     rollout.close()
     return float(np.mean([row[column] for row in rows]))
+
+
+def read_history(folder: Path) -> History:
+    """The loss curve that a checkpoint of one seed remembers."""
+    history: History = json.loads((folder / "training.json").read_text())["history"]
+    return history
 
 
 def seed_folder(folder: str | Path, seed: int) -> Path:

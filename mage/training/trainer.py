@@ -20,6 +20,7 @@ from mage.config import FORMAT_VERSION, Config, digest
 from mage.data.trajectories import Statistics, Trajectories, target_return
 from mage.data.windows import Windows
 from mage.errors import MageError
+from mage.files import write_text
 from mage.model.autoencoder import TrajectoryAutoencoder
 from mage.model.policy import Policy
 from mage.model.quantizer import codebook_use
@@ -32,6 +33,7 @@ from mage.training.tokens import TrueTokens
 from mage.training.transformer_objective import TransformerObjective
 
 Log = Callable[[str], None]
+History = list[dict[str, float | str]]
 STAGES = ("autoencoder", "transformer", "inverse_dynamics")
 
 
@@ -44,6 +46,7 @@ class Trainer:
         seed: training seed: initial weights, batches, noise.
         artefacts: a folder in which trained autoencoders are kept and looked for.
         log: is told, in a line, whenever there is something to say.
+        windows: of these trajectories, where another seed's trainer has them already.
     """
 
     def __init__(
@@ -53,17 +56,18 @@ class Trainer:
         seed: int,
         artefacts: Path | None = None,
         log: Log = lambda line: None,
+        windows: Windows | None = None,
     ) -> None:
         self.trajectories, self.config, self.seed, self.log = trajectories, config, seed, log
         self.statistics = Statistics.from_trajectories(trajectories)
         self.device = choose_device(config.training.device)
-        self.windows = Windows(trajectories, self.statistics, config.autoencoder.horizon, self.device)
+        self.windows = windows or Windows(trajectories, self.statistics, config.autoencoder.horizon, self.device)
         dims = trajectories.observation_size, trajectories.action_size
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.autoencoder = TrajectoryAutoencoder(config.autoencoder, config.inverse_dynamics, *dims).to(self.device)
             self.transformer = MultiScaleTransformer(config.transformer, config.autoencoder, dims[0]).to(self.device)
-        self.finished_history: list[dict[str, float | str]] = []
+        self.finished_history: History = []
         self.artefact = artefacts / self._artefact_name() if artefacts else None
         if self.artefact and all_agree((self.artefact / "history.json").is_file()):
             self._take_artefact(self.artefact)
@@ -81,7 +85,7 @@ class Trainer:
         return sum(getattr(self.config.training, name).steps for name in STAGES)
 
     @property
-    def history(self) -> list[dict[str, float | str]]:
+    def history(self) -> History:
         """One row of metrics a logged step: stage, step, loss terms, diagnostics."""
         return self.finished_history + self.stage.history
 
@@ -206,6 +210,12 @@ class Trainer:
         self.finished_history = json.loads((folder / "history.json").read_text())
         self.stage = self._begin("transformer")
         self.log(f"autoencoder: taken from {folder.name}")
+
+
+def save_run(folder: Path, policy: Policy, history: History) -> None:
+    """Writes a trained policy and, as `metrics.jsonl`, how it was trained."""
+    policy.save(folder)
+    write_text(folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in history))
 
 
 def describe(row: dict[str, float | str], steps: int) -> str:

@@ -1,6 +1,5 @@
 """Training on Ray Train workers is the training of this process."""
 
-import json
 import signal
 import threading
 import time
@@ -17,12 +16,6 @@ from mage.training.ray_train import Placement, train_with_ray
 from mage.training.trainer import Trainer
 
 pytestmark = pytest.mark.ray
-
-
-def history(storage: Path, name: str, seed: int = 0) -> list[dict]:
-    """What the newest checkpoint of a run remembers of its training."""
-    newest = max((storage / name).glob("checkpoint_*/"), key=lambda folder: folder.stat().st_mtime)
-    return json.loads((newest / f"seed-{seed}" / "training.json").read_text())["history"]
 
 
 def train_here(trajectories: Trajectories, config: Config) -> list[dict]:
@@ -51,18 +44,18 @@ def test_one_ray_worker_gives_the_loss_curve_of_a_plain_process(
 ) -> None:
     lines: list[str] = []
     with shown_board(lines.append) as board:
-        policies = train_with_ray(ray.put(tiny_maze), tiny_config, [0, 1], "run", tmp_path, board=board)
-    assert [policy.training_seed for policy in policies] == [0, 1]
-    assert history(tmp_path, "run") == undisturbed
-    assert history(tmp_path, "run", seed=1) != undisturbed
+        trained = train_with_ray(ray.put(tiny_maze), tiny_config, [0, 1], "run", tmp_path, board=board)
+    (policy, history), (other_policy, other_history) = trained
+    assert (policy.training_seed, other_policy.training_seed) == (0, 1)
+    assert history == undisturbed
+    assert other_history != undisturbed
     assert any("seed 1: transformer" in line for line in lines)
 
 
 def test_two_workers_share_a_batch_and_give_nearly_the_same_curve(
     ray_cluster: None, tiny_maze: Trajectories, tiny_config: Config, undisturbed: list[dict], tmp_path: Path
 ) -> None:
-    train_with_ray(ray.put(tiny_maze), tiny_config, [0], "run", tmp_path, Placement(workers=2))
-    rows = history(tmp_path, "run")
+    ((_, rows),) = train_with_ray(ray.put(tiny_maze), tiny_config, [0], "run", tmp_path, Placement(workers=2))
     assert [(row["stage"], row["step"]) for row in rows] == [(row["stage"], row["step"]) for row in undisturbed]
     first, last = ([row for row in some if row["stage"] == "autoencoder"] for some in (rows, undisturbed))
     for mine, theirs in zip(first, last, strict=True):
@@ -89,8 +82,8 @@ def test_a_killed_worker_goes_on_from_its_checkpoint_as_if_nothing_had_happened(
     killer = threading.Thread(target=kill_the_worker)
     killer.start()
     with shown_board(lines.append) as board:
-        train_with_ray(ray.put(tiny_maze), config, [0], "run", tmp_path, board=board)
+        ((_, history),) = train_with_ray(ray.put(tiny_maze), config, [0], "run", tmp_path, board=board)
     killer.join()
     assert killed
     assert any("goes on from step" in line for line in lines)
-    assert history(tmp_path, "run") == train_here(tiny_maze, config)
+    assert history == train_here(tiny_maze, config)
