@@ -220,7 +220,7 @@ def test_a_missing_dataset_leaves_no_run_directory_in_the_way_of_the_next_try(mi
             "autoencoder.codebook_size=1",
             "autoencoder.codebook_size: Input should be greater than or equal to 2 (got 1)",
         ),
-        ("autoencoder.num_scales=9", "num_scales 9 is more than the horizon allows: horizon 24 at latent_stride 3"),
+        ("autoencoder.num_scales=9", "num_scales 9 is more than the horizon allows: horizon 24 at latent_stride 6"),
         ("transformer.depth=many", "transformer.depth: Input should be a valid integer"),
         ("transformer.depth", "'transformer.depth' is not an override; write field=value"),
         ("transformer.depth=[1", "'transformer.depth=[1' cannot be read"),
