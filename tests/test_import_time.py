@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,14 @@ def test_importing_the_package_or_its_command_line_loads_nothing_heavy() -> None
 )
 def test_help_the_registry_and_a_typo_load_nothing_heavy(arguments: list[str]) -> None:
     run = f"from mage.cli import main\ntry: main({arguments})\nexcept SystemExit: pass"
+    assert loaded_after(run) == set()
+
+
+@pytest.mark.parametrize("script", ["sweep_maze2d", "sweep_adroit"])
+def test_the_help_of_a_sweep_script_loads_nothing_heavy(script: str) -> None:
+    path = Path(__file__).parents[1] / "tune" / f"{script}.py"
+    run = f"import runpy, sys\nsys.argv = [{str(path)!r}, '--help']\n"
+    run += f"try: runpy.run_path({str(path)!r}, run_name='__main__')\nexcept SystemExit: pass"
     assert loaded_after(run) == set()
 
 

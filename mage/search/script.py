@@ -9,11 +9,14 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mage.config import preset_names
 from mage.errors import MageError
-from mage.search.space import Space, parse_space
-from mage.search.sweep import SweepSettings, run_sweep
+
+if TYPE_CHECKING:
+    from mage.search.space import Space
+    from mage.search.sweep import SweepSettings
 
 
 def run_script(description: str | None, scenarios: Sequence[str], space: Space, trials: int, seeds: int) -> None:
@@ -42,6 +45,8 @@ def run_script(description: str | None, scenarios: Sequence[str], space: Space, 
     add("--resume", action="store_true", help="go on with the sweep in --out: the first command plus --resume")
     add("--address", help="of a Ray cluster (default: the one running here, else a new local one)")
     options = parser.parse_args()
+    from mage.search.space import parse_space
+
     try:
         settings = make_settings(
             scenarios=options.scenarios,
@@ -66,6 +71,8 @@ def run_script(description: str | None, scenarios: Sequence[str], space: Space, 
 
 def make_settings(**values: object) -> SweepSettings:
     """Validated sweep settings; MageError with one line where a value is out of range."""
+    from mage.search.sweep import SweepSettings
+
     try:
         return SweepSettings.model_validate(values)
     except ValueError as error:
@@ -86,6 +93,7 @@ def sweep_and_print(settings: SweepSettings, out: Path, resume: bool = False, ad
     import pandas as pd
 
     from mage.results import summary
+    from mage.search.sweep import run_sweep
 
     try:
         results = run_sweep(settings, out, resume, address)

@@ -169,10 +169,10 @@ def _searcher(name: str, settings: SweepSettings, config: Config, folder: Path) 
 
 
 def _scheduler(evaluations: int) -> TrialScheduler:
-    """ASHA over the intermediate evaluations; at each, only the better half goes on."""
+    """ASHA over the intermediate evaluations; at each, the worst third of the trials so far ends."""
     if not evaluations:
         return FIFOScheduler()
-    return ASHAScheduler(time_attr=TIME, max_t=evaluations + 1, grace_period=1, reduction_factor=2)
+    return ASHAScheduler(time_attr=TIME, max_t=evaluations + 1, grace_period=1, reduction_factor=1.5)
 
 
 def _check_directory(out: Path, settings: SweepSettings, resume: bool) -> None:
