@@ -61,7 +61,7 @@ def train(
     config = load_config(preset, overrides, known.domain if known else None)
     folder = check_run_directory(out, resume) if out else None
     trajectories = load_trajectories(known, dataset, dataset_namespace)
-    if folder:
+    if folder and not resume:
         write_text(folder / "config.json", json.dumps(config.model_dump(mode="json"), indent=1))
     if workers:
         policy, history = _train_on_workers(trajectories, config, seed, workers, folder, log)
@@ -136,12 +136,13 @@ def _train_here(trajectories: Trajectories, config: Config, seed: int, folder: P
 
 def _keep_checkpoint(trainer: Trainer, folder: Path) -> None:
     """Writes a checkpoint under a name that only a whole one has, then drops those before it."""
-    before = list(folder.glob("*")) if folder.exists() else []
+    before = list(folder.glob("step-*")) if folder.exists() else []
     unfinished = folder / f".step-{trainer.step:09d}"
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed while it wrote
     trainer.save(unfinished)
     unfinished.rename(folder / f"step-{trainer.step:09d}")
     for old in before:
-        shutil.rmtree(old)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _train_on_workers(
@@ -151,12 +152,13 @@ def _train_on_workers(
 
     import ray
 
+    from mage.search.placement import fit_to_cluster
     from mage.training.ray_board import shown_board
     from mage.training.ray_start import start_ray
-    from mage.training.ray_train import Placement, train_with_ray
+    from mage.training.ray_train import train_with_ray
 
     start_ray()
     storage = (folder or Path(tempfile.mkdtemp())).absolute() / "training"
-    placement = Placement(workers, use_gpu=ray.cluster_resources().get("GPU", 0) >= workers)
+    placement = fit_to_cluster(trials=1, workers=workers, use_gpu=config.training.device != "cpu").trial
     with shown_board(log) as board:
         return train_with_ray(ray.put(trajectories), config, [seed], "train", storage, placement, board=board)[0]

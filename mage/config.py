@@ -130,7 +130,7 @@ class TrainingConfig(_Model):
         StageConfig(steps=0), description="stage 2b, ours: I goes on learning, on generated Z; 0 steps leave it out"
     )
     log_every: int = Field(100, ge=1, description="steps")
-    checkpoint_every: int = Field(500, ge=1, description="steps; stage ends are always saved")
+    checkpoint_every: int = Field(500, ge=1, description="steps over all stages")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(1, ge=1, description="CPU threads of a process; more than free cores makes torch crawl")
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from mage.errors import MageError
 
 
@@ -23,10 +25,9 @@ def replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         temporary.replace(path)
-    except OSError as error:
-        raise MageError(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose another --out"
-        ) from error
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise MageError(f"cannot write {path}: {reason}; free some space or choose another --out") from error
     finally:
         with suppress(OSError):
             temporary.unlink()

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+import torch
 
 from mage import scenarios
 from mage.data.trajectories import Task
@@ -53,6 +54,8 @@ def default_episodes(task: Task) -> int:
 
 def _play_here(policies: Sequence[Policy], episodes: int) -> list[list[dict[str, Any]]]:
     settings = policies[0].config.evaluation
+    # as the actors do: the last bit of a matrix product depends on the number of threads
+    torch.set_num_threads(policies[0].config.training.threads)
     rollout = Rollout(policies[0].task, settings.batch_size)
     played = [
         [row for batch in batches(episodes, settings.batch_size) for row in rollout.run(policy, batch, settings.seed)]

@@ -31,6 +31,8 @@ class MultiScaleTransformer(nn.Module):
         width, tokens = config.embed_dim, sum(self.schedule)
         self.embed_condition = Embedding(1 + observation_dim, width)
         self.embed_code = nn.Linear(autoencoder.code_dim, width)
+        if len(self.schedule) == 1:  # with one scale nothing is fed back: no parameter may wait for a gradient
+            self.embed_code.requires_grad_(False)
         self.position_TD = position_parameter(tokens, width)
         self.scale_KD = position_parameter(len(self.schedule), width)
         self.blocks = nn.ModuleList([Block(width, config.num_heads, config.dropout) for _ in range(config.depth)])

@@ -19,6 +19,15 @@ class Progress(Callback):
         self.started, self.ended = time.time(), 0
         self.best: tuple[float, str] | None = None
 
+    def get_state(self) -> dict[str, Any]:
+        """Kept by Tune, so that a resumed sweep counts on."""
+        return {"ended": self.ended, "best": self.best, "elapsed": time.time() - self.started}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on counting where the driver died."""
+        self.ended, self.best = state["ended"], state["best"]
+        self.started = time.time() - state["elapsed"]
+
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Tune has started a trial."""
         self.say(f"trial {trial.trial_id} starts: {in_short(trial.config)}")

@@ -26,14 +26,7 @@ def check_space(space: Space, config: Config) -> None:
         raise MageError("the search space is empty; name at least one field, such as transformer.depth=[1,2,4]")
     base = config.model_dump(mode="json")
     for field, choices in space.items():
-        if isinstance(choices, Mapping):
-            if not {"low", "high"} <= set(choices) <= {"low", "high", "log"} or choices["low"] >= choices["high"]:
-                raise MageError(
-                    f"the range of {field} is {dict(choices)}; write low, high (low < high) and perhaps log"
-                )
-            values: Sequence[Any] = [choices["low"], choices["high"]]
-        else:
-            values = choices
+        values = _within(field, choices) if isinstance(choices, Mapping) else choices
         if not values:
             raise MageError(f"the search space gives no value for {field}")
         for value in values:
@@ -48,9 +41,10 @@ def _within(field: str, choices: Mapping[str, Any]) -> list[float]:
         or not isinstance(high, (int, float))
         or not set(choices) <= {"low", "high", "log"}
         or low >= high
+        or (choices.get("log") and low <= 0)
     ):
         raise MageError(
-            f"the range of {field} is {dict(choices)}; write two numbers, low < high, and perhaps log: true"
+            f"the range of {field} is {dict(choices)}; write two numbers, low < high, and perhaps log: true (low > 0)"
         )
     return [low, high, low + 0.618 * (high - low)]
 
@@ -91,8 +85,18 @@ def parse_space(entries: Sequence[str]) -> dict[str, Any]:
             values = None
         if not isinstance(values, (list, dict)):
             raise MageError(f"'{entry}' is no search space; write field=[value, value] or field={{low: a, high: b}}")
+        if isinstance(values, dict):
+            values = {key: _number(value) for key, value in values.items()}
         space[field.strip()] = values
     return space
+
+
+def _number(value: Any) -> Any:
+    """YAML reads 1e-4 as text; a range means the number."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def in_short(point: Mapping[str, Any]) -> str:

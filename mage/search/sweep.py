@@ -102,7 +102,7 @@ def _sweep_scenario(name: str, settings: SweepSettings, out: Path) -> None:
         print(f"{name}: done before, kept")
         return
     trajectories = load_trajectories(scenarios.get(name), namespace=settings.dataset_namespace)
-    placement = fit_to_cluster(settings.trials, settings.workers)
+    placement = fit_to_cluster(settings.trials, settings.workers, config.training.device != "cpu")
     progress = Progress(name, settings.trials)
     data = f"{trajectories.task.dataset_id} ({trajectories.episodes} episodes, {trajectories.steps} steps)"
     progress.say(f"{settings.trials} trials x {settings.seeds} training seed(s) on {data}; {placement}")

@@ -9,6 +9,7 @@ import pandas as pd
 from ray import tune
 
 from mage.config import Config
+from mage.errors import MageError
 from mage.results import RESULT_COLUMNS, load
 from mage.search.trial import METRIC, TIME, configure
 from mage.training.ray_train import first_line
@@ -37,12 +38,19 @@ def gather_trials(grid: tune.ResultGrid, scenario: str, settings: Any, config: C
                 "success_rate": metrics.get("success_rate"),
                 "seeds": settings.seeds,
                 "seconds": metrics.get("time_total_s"),
-                "config_hash": configure(config, point).hash(),
+                "config_hash": _hash(config, point),
                 "log": result.path,
                 **point,
             }
         )
     return pd.DataFrame(rows)
+
+
+def _hash(config: Config, point: dict[str, Any]) -> str | None:
+    try:
+        return configure(config, point).hash()
+    except MageError:  # values that exclude each other: the trial has failed with that very sentence
+        return None
 
 
 def _status(result: Any, last: int) -> str:

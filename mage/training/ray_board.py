@@ -1,47 +1,66 @@
-"""Carries lines of progress from workers anywhere in the cluster to the driver's console.
+"""What workers anywhere in the cluster tell the driver: lines of progress, and what they hold.
 
-Ray can forward what workers print, but mixes it with its own lines; a sweep should read as one story.
+Ray can forward what workers print, but mixes it with its own lines; a sweep should read as one story. And when Tune
+stops a trial early it kills the trial's driver, upon which Ray Train (2.60, without the dashboard's state service)
+leaves the workers' placement group behind, CPUs and all; the driver gives back what a dead worker holds, or a sweep
+would slowly starve.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import ray
+from ray.exceptions import RayActorError, RayError
+from ray.util import remove_placement_group
+from ray.util.placement_group import PlacementGroup
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 POLL_SECONDS = 0.5
+Held = tuple[Any, PlacementGroup]
 
 
 @ray.remote(num_cpus=0)
 class Board:
-    """Holds lines until the driver takes them."""
+    """Holds lines until the driver takes them, and remembers which worker lives in which placement group."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
+        self._held: dict[Any, Held] = {}
 
     def say(self, line: str) -> None:
         """Adds a line."""
         self._lines.append(line)
 
-    def take(self) -> list[str]:
-        """All lines since the last call."""
+    def hold(self, worker: Any, group: PlacementGroup) -> None:
+        """A training worker tells where it lives."""
+        self._held[group.id] = (worker, group)
+
+    def release(self, group: PlacementGroup) -> None:
+        """Forgets a placement group."""
+        self._held.pop(group.id, None)
+
+    def take(self) -> tuple[list[str], list[Held]]:
+        """All lines since the last call, and all that is held."""
         lines, self._lines = self._lines, []
-        return lines
+        return lines, list(self._held.values())
 
 
 @contextmanager
 def shown_board(show: Callable[[str], None]) -> Iterator[Any]:
-    """Yields a handle for workers to `say` lines on; a thread hands each to `show` while the block runs."""
-    board = Board.remote()  # type: ignore[attr-defined]
+    """Yields a handle for workers; a thread hands each of their lines to `show` and gives back what the dead hold."""
+    # on this node: it must not go down with a worker's
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    board = Board.options(scheduling_strategy=here).remote()  # type: ignore[attr-defined]
     done = threading.Event()
 
     def follow() -> None:
         while not done.wait(POLL_SECONDS):
-            for line in ray.get(board.take.remote()):
-                show(line)
+            with suppress(RayError):
+                _attend(board, show)
 
     thread = threading.Thread(target=follow, daemon=True)
     thread.start()
@@ -50,6 +69,26 @@ def shown_board(show: Callable[[str], None]) -> Iterator[Any]:
     finally:
         done.set()
         thread.join()
-        for line in ray.get(board.take.remote()):
-            show(line)
+        with suppress(RayError):
+            _attend(board, show)
         ray.kill(board)
+
+
+def _attend(board: Any, show: Callable[[str], None]) -> None:
+    lines, held = ray.get(board.take.remote())
+    for line in lines:
+        show(line)
+    for worker, group in held:
+        if _is_dead(worker):
+            remove_placement_group(group)
+            board.release.remote(group)
+
+
+def _is_dead(worker: Any) -> bool:
+    answer = worker.__ray_ready__.remote()
+    ready, _ = ray.wait([answer], timeout=0.1)
+    try:
+        ray.get(ready)
+    except RayActorError:
+        return True
+    return False

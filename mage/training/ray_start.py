@@ -21,8 +21,6 @@ def start_ray(address: str | None = None) -> None:
     """
     if ray.is_initialized():
         return
-    # the controller of a training run looks for reports every 2 s by default, and a report waits for it
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     # Ray's own lines stay in its log files: progress comes over a board, failures come back as errors
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     if address != "local":
@@ -30,7 +28,8 @@ def start_ray(address: str | None = None) -> None:
             ray.init(address=address or "auto", log_to_driver=False, logging_level="error")
             return
         except (ConnectionError, ValueError) as error:
-            if address:
+            if address or os.environ.get("RAY_ADDRESS"):
+                address = address or os.environ["RAY_ADDRESS"]
                 raise MageError(f"no Ray cluster answers at {address}: {_first_line(error)}") from None
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # makes Ray listen on loopback only
     ray.init(address="local", log_to_driver=False, logging_level="error")

@@ -7,6 +7,7 @@ then.
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -80,6 +81,8 @@ def train_with_ray(
     Raises:
         MageError: training failed for good; says why.
     """
+    # the controller looks for reports every 2 s by default, and a report waits for it
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     settings = {
         "trajectories": trajectories,
         "config": config.model_dump(mode="json"),
@@ -122,6 +125,9 @@ def train_loop(settings: dict[str, Any]) -> None:
     torch.set_num_threads(config.training.threads)
     trajectories = ray.get(settings["trajectories"])
     artefacts = Path(settings["artefacts"]) if settings["artefacts"] else None
+    if settings["board"] is not None:
+        worker = ray.get_runtime_context().current_actor
+        settings["board"].hold.remote(worker, ray.util.get_current_placement_group())
     trainers: list[Trainer] = []
     for seed in settings["seeds"]:
         windows = trainers[0].windows if trainers else None

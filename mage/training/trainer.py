@@ -115,6 +115,7 @@ class Trainer:
             "format_version": FORMAT_VERSION,
             "config_hash": self.config.hash(),
             "seed": self.seed,
+            "dataset": self.trajectories.task.fingerprint,
             "stage": self.stage.name,
             "step": self.stage.step,
             "history": self.history,
@@ -129,10 +130,10 @@ class Trainer:
         """
         described = json.loads((folder / "training.json").read_text())
         own = {"format_version": FORMAT_VERSION, "config_hash": self.config.hash(), "seed": self.seed}
-        for name, value in own.items():
-            if described[name] != value:
+        for name, value in (own | {"dataset": self.trajectories.task.fingerprint}).items():
+            if described.get(name) != value:
                 raise MageError(
-                    f"the checkpoint {folder} has {name} {described[name]}, this run has {value}; use a new --out"
+                    f"the checkpoint {folder} has {name} {described.get(name)}, this run has {value}; use a new --out"
                 )
         self.autoencoder.load_state_dict(load_file(folder / "autoencoder.safetensors"))
         self.transformer.load_state_dict(load_file(folder / "transformer.safetensors"))

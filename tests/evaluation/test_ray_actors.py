@@ -1,16 +1,14 @@
 """Evaluation actors: however many, and whatever happens to them, the episodes are the same."""
 
-import os
-import signal
 import threading
 import time
 
 import pandas as pd
-import psutil
 import pytest
 
 from mage.evaluation.episodes import evaluate_policies
 from mage.model.policy import Policy
+from tests.processes import kill_children
 
 pytestmark = pytest.mark.ray
 
@@ -38,11 +36,7 @@ def test_a_killed_actor_is_not_noticed_in_the_episodes(
     def kill_an_actor() -> None:
         deadline = time.time() + 60
         while not killed and time.time() < deadline:
-            for process in psutil.Process().children(recursive=True):
-                if "EvaluationActor" in " ".join(process.cmdline()):
-                    os.kill(process.pid, signal.SIGKILL)
-                    killed.append(process.pid)
-                    return
+            killed.extend(kill_children("EvaluationActor"))
             time.sleep(0.01)
 
     killer = threading.Thread(target=kill_an_actor)

@@ -34,6 +34,10 @@ def test_a_gpu_node_runs_a_trial_a_gpu_and_shares_out_its_cpus() -> None:
     assert (placement.concurrent_trials, placement.trial.cpus_per_worker) == (4, 8)
 
 
+def test_a_node_with_fewer_cpus_than_its_gpus_could_use_still_hosts_a_worker() -> None:
+    assert fit(trials=16, cpus=32, gpus=4, cpus_per_gpu=2).trial.cpus_per_worker == 2
+
+
 def test_too_many_workers_are_refused_in_a_sentence() -> None:
     with pytest.raises(MageError, match="a trial needs 3 training worker"):
         fit(trials=1, cpus=2, gpus=0, workers=3)

@@ -18,6 +18,9 @@ CONFIG = load_config("cpu")
         ({"autoencoder.num_scales": [4, 9]}, "more than the horizon allows"),
         ({"transformer.depth": []}, "no value for transformer.depth"),
         ({"training.transformer.learning_rate": {"low": 1, "high": 0}}, "low < high"),
+        ({"training.transformer.learning_rate": {"low": "a", "high": 1}}, "two numbers"),
+        ({"training.transformer.learning_rate": {"low": 0, "high": 1, "log": True}}, "low > 0"),
+        ({"transformer.depth": {"low": 1, "high": 4}}, "transformer.depth: .*integer"),
     ],
 )
 def test_a_bad_space_fails_in_one_line(space: dict, message: str) -> None:
@@ -28,13 +31,16 @@ def test_a_bad_space_fails_in_one_line(space: dict, message: str) -> None:
 
 def test_command_line_entries_become_lists_and_ranges() -> None:
     space = parse_space(
-        ["transformer.depth=[1,2]", "training.transformer.learning_rate={low: 1.0e-4, high: 1.0e-2, log: true}"]
+        ["transformer.depth=[1,2]", "training.transformer.learning_rate={low: 1e-4, high: 1e-2, log: true}"]
     )
     check_space(space, CONFIG)
     assert space["transformer.depth"] == [1, 2]
+    assert space["training.transformer.learning_rate"] == {"low": 1e-4, "high": 1e-2, "log": True}
     assert set(to_tune(space)) == set(space)
     with pytest.raises(MageError, match="no search space"):
         parse_space(["transformer.depth=2"])
+    with pytest.raises(MageError, match="no search space"):
+        parse_space(["transformer.depth=[1,"])
 
 
 def test_the_preset_itself_is_the_first_trial_where_the_space_holds_it() -> None:

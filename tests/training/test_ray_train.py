@@ -1,11 +1,9 @@
 """Training on Ray Train workers is the training of this process."""
 
-import signal
 import threading
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 import ray
 
@@ -14,6 +12,7 @@ from mage.data.trajectories import Trajectories
 from mage.training.ray_board import shown_board
 from mage.training.ray_train import Placement, train_with_ray
 from mage.training.trainer import Trainer
+from tests.processes import kill_children
 
 pytestmark = pytest.mark.ray
 
@@ -23,14 +22,6 @@ def train_here(trajectories: Trajectories, config: Config) -> list[dict]:
     trainer = Trainer(trajectories, config, seed=0)
     trainer.advance(trainer.total_steps)
     return trainer.history
-
-
-def kill_children(name: str) -> list[int]:
-    """Kills -9 every process of this test's own Ray whose title holds the name."""
-    children = [p for p in psutil.Process().children(recursive=True) if name in " ".join(p.cmdline())]
-    for child in children:
-        child.send_signal(signal.SIGKILL)
-    return [child.pid for child in children]
 
 
 @pytest.fixture(scope="module")
