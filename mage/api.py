@@ -18,7 +18,7 @@ from mage.errors import MageError
 from mage.evaluation.episodes import evaluate_policies
 from mage.files import write_text
 from mage.model.policy import Policy
-from mage.training.trainer import History, Log, Trainer, save_run
+from mage.training.trainer import History, Log, Trainer, choose_device, save_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,13 +72,16 @@ def train(
     return policy
 
 
-def evaluate(run: str | Path | Policy, episodes: int | None = None, actors: int = 0) -> pd.DataFrame:
+def evaluate(
+    run: str | Path | Policy, episodes: int | None = None, actors: int = 0, device: str = "auto"
+) -> pd.DataFrame:
     """Plays a policy in its dataset's evaluation environment; one row per episode.
 
     Args:
         run: a run directory (the rows are also written there, as `episodes.parquet`) or a policy.
         episodes: how many; by default the scenario's protocol (100).
         actors: Ray actors to share the work; 0 plays in this process. The rows are the same.
+        device: of a policy that is read and played in this process; `auto` is the GPU where there is one.
     """
     if actors:
         from mage.training.ray_start import start_ray
@@ -88,12 +91,12 @@ def evaluate(run: str | Path | Policy, episodes: int | None = None, actors: int 
         return evaluate_policies([run], episodes, actors)
     from mage.results import write_parquet
 
-    results = evaluate_policies([load_policy(run)], episodes, actors)
+    results = evaluate_policies([load_policy(run, choose_device(device))], episodes, actors)
     write_parquet(results, Path(run) / "episodes.parquet")
     return results
 
 
-def load_policy(run: str | Path, device: str = "cpu", scenario: str | None = None) -> Policy:
+def load_policy(run: str | Path, device: str | torch.device = "cpu", scenario: str | None = None) -> Policy:
     """Reads the policy of a run directory.
 
     Raises:
@@ -158,7 +161,7 @@ def _train_on_workers(
     from mage.training.ray_train import train_with_ray
 
     start_ray()
-    storage = (folder or Path(tempfile.mkdtemp())).absolute() / "training"
     placement = fit_to_cluster(trials=1, workers=workers, use_gpu=config.training.device != "cpu").trial
-    with shown_board(log) as board:
+    with tempfile.TemporaryDirectory() as nowhere, shown_board(log) as board:
+        storage = (folder or Path(nowhere)).absolute() / "training"
         return train_with_ray(ray.put(trajectories), config, [seed], "train", storage, placement, board=board)[0]

@@ -15,7 +15,11 @@ from mage.model.policy import Policy
 
 
 def evaluate_policies(
-    policies: Sequence[Policy], episodes: int | None = None, actors: int = 0, extra: Mapping[str, Any] | None = None
+    policies: Sequence[Policy],
+    episodes: int | None = None,
+    actors: int = 0,
+    gpus: int = 0,
+    extra: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
     """Plays every policy in its dataset's evaluation environment.
 
@@ -23,6 +27,7 @@ def evaluate_policies(
         policies: of one task and configuration, one per training seed.
         episodes: per policy; by default the configuration's, else the scenario's.
         actors: Ray actors that share the work (Ray must be running); 0 plays in this process. The rows are the same.
+        gpus: GPUs that the actors share.
         extra: further columns, such as the values of swept fields.
 
     Returns:
@@ -33,7 +38,7 @@ def evaluate_policies(
     if actors:
         from mage.evaluation.ray_actors import play_with_actors
 
-        played = play_with_actors(list(policies), episodes, actors)
+        played = play_with_actors(list(policies), episodes, actors, gpus)
     else:
         played = _play_here(policies, episodes)
     frames = []
@@ -57,9 +62,8 @@ def _play_here(policies: Sequence[Policy], episodes: int) -> list[list[dict[str,
     # as the actors do: the last bit of a matrix product depends on the number of threads
     torch.set_num_threads(policies[0].config.training.threads)
     rollout = Rollout(policies[0].task, settings.batch_size)
-    played = [
-        [row for batch in batches(episodes, settings.batch_size) for row in rollout.run(policy, batch, settings.seed)]
-        for policy in policies
-    ]
-    rollout.close()
-    return played
+    groups = list(batches(episodes, settings.batch_size))
+    try:
+        return [[row for group in groups for row in rollout.run(policy, group, settings.seed)] for policy in policies]
+    finally:
+        rollout.close()

@@ -123,8 +123,11 @@ class Policy:
             MageError: no policy there, of another version, or damaged.
         """
         described = read_description(folder)
-        config, task = make_config(described["config"]), Task.model_validate(described["task"])
-        statistics = Statistics.from_dict(described["statistics"])
+        config = make_config(described["config"])
+        try:
+            task, statistics = Task.model_validate(described["task"]), Statistics.from_dict(described["statistics"])
+        except (ValueError, TypeError):
+            raise MageError(f"{folder / 'policy.json'} is damaged: train again or restore it from a copy") from None
         dims = len(statistics.observation_mean), len(task.action_low)
         autoencoder = TrajectoryAutoencoder(config.autoencoder, config.inverse_dynamics, *dims)
         transformer = MultiScaleTransformer(config.transformer, config.autoencoder, dims[0])

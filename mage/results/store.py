@@ -57,11 +57,8 @@ def write_parquet(frame: pd.DataFrame, path: str | Path) -> None:
     Raises:
         MageError: the file cannot be written; what stood at `path` before still does.
     """
-    try:
-        with replacing(Path(path)) as temporary:
-            frame.to_parquet(temporary, index=False)
-    except OSError as error:
-        raise MageError(f"cannot write {path}: {error.strerror or error}; choose another place") from error
+    with replacing(Path(path)) as temporary:
+        frame.to_parquet(temporary, index=False)
 
 
 def load(location: str | Path) -> pd.DataFrame:

@@ -184,7 +184,10 @@ def _check_directory(out: Path, settings: SweepSettings, resume: bool) -> None:
         return
     if not path.is_file():
         raise MageError(f"there is no sweep to resume in {out}: sweep.json is missing; give the --out of the first run")
-    wanted, there = _as_json(settings), json.loads(path.read_text())
+    try:
+        wanted, there = _as_json(settings), json.loads(path.read_text())
+    except ValueError:
+        raise MageError(f"{path} is damaged; start the sweep anew with another --out") from None
     differ = [field for field in wanted if wanted[field] != there.get(field)]
     if differ:
         told = ", ".join(f"{field} (then {there.get(field)}, now {wanted[field]})" for field in differ)

@@ -9,10 +9,9 @@ import pandas as pd
 from ray import tune
 
 from mage.config import Config
-from mage.errors import MageError
+from mage.errors import MageError, first_line
 from mage.results import RESULT_COLUMNS, load
 from mage.search.trial import METRIC, TIME, configure
-from mage.training.ray_train import first_line
 
 
 def gather_results(folder: Path) -> pd.DataFrame:

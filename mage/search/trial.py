@@ -21,6 +21,8 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from mage.config import Config, make_config, with_field
 from mage.data.trajectories import Trajectories
 from mage.evaluation.episodes import evaluate_policies
+from mage.evaluation.rollout import Rollout, batches
+from mage.model.policy import Policy
 from mage.results import load, write_parquet
 from mage.search.space import in_short
 from mage.training.ray_train import Placement, train_with_ray
@@ -81,13 +83,25 @@ def _train_and_evaluate(config: Config, point: Mapping[str, Any], settings: Tria
         board=settings.board,
         label=label,
         evaluations=settings.evaluations,
+        score=intermediate_score,
         callbacks=[ForwardEvaluations()],
     )
-    actors = settings.placement.cpus
+    actors, gpus = settings.placement.cpus, settings.placement.workers if settings.placement.use_gpu else 0
     settings.board.say.remote(f"{label} trained; {actors} actor(s) evaluate it")
     for policy, history in trained:
         save_run(settings.folder / "policies" / config.hash() / f"seed-{policy.training_seed}", policy, history)
-    return evaluate_policies([policy for policy, _ in trained], settings.episodes, actors, extra=point)
+    return evaluate_policies([policy for policy, _ in trained], settings.episodes, actors, gpus, extra=point)
+
+
+def intermediate_score(policies: list[Policy]) -> float:
+    """Mean over seeds of a short evaluation, for the scheduler; played in the training worker itself."""
+    settings, task = policies[0].config.evaluation, policies[0].task
+    rollout = Rollout(task, min(settings.batch_size, settings.intermediate_episodes))
+    groups = list(batches(settings.intermediate_episodes, len(rollout.environments)))
+    rows = [row for policy in policies for group in groups for row in rollout.run(policy, group, settings.seed)]
+    rollout.close()
+    column = "return" if task.reference_scores is None else "normalized_score"
+    return float(np.mean([row[column] for row in rows]))
 
 
 def configure(config: Config, point: Mapping[str, Any]) -> Config:

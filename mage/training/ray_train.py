@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray
 import ray.train
 import torch
@@ -25,8 +24,7 @@ from ray.train.v2.api.callback import UserCallback
 
 from mage.config import Config, make_config
 from mage.data.trajectories import Trajectories
-from mage.errors import MageError
-from mage.evaluation.rollout import Rollout, batches
+from mage.errors import MageError, first_line
 from mage.model.policy import Policy
 from mage.training.distributed import rank
 from mage.training.milestones import milestones
@@ -66,6 +64,7 @@ def train_with_ray(
     board: Any = None,
     label: str = "",
     evaluations: int = 0,
+    score: Callable[[list[Policy]], float] | None = None,
     callbacks: Sequence[UserCallback] = (),
 ) -> list[tuple[Policy, History]]:
     """Trains one policy per seed on a group of Ray Train workers; returns each with its loss curve.
@@ -76,7 +75,8 @@ def train_with_ray(
         storage: folder or URI that all nodes reach.
         board: a `mage.training.ray_board` handle to say lines of progress on.
         label: put before each line.
-        evaluations: short evaluations inside stage 2, each reported with the metrics `score` and `eval_step`.
+        evaluations: how often, inside stage 2, to report what `score` says of the policies so far.
+        score: called in the first worker, while the others wait; reported as `score`, with a count as `eval_step`.
 
     Raises:
         MageError: training failed for good; says why.
@@ -90,7 +90,8 @@ def train_with_ray(
         "artefacts": str(artefacts) if artefacts else None,
         "board": board,
         "label": label,
-        "evaluations": evaluations,
+        "evaluations": evaluations if score else 0,
+        "score": score,
     }
     trainer = TorchTrainer(
         train_loop,
@@ -149,8 +150,11 @@ def train_loop(settings: dict[str, Any]) -> None:
                 trainer.advance(min(milestone, (trainer.step // every + 1) * every))
                 if trainer.step < milestone:
                     report(trainers, {})
-        last = milestone == steps[-1]
-        report(trainers, {} if last else {"score": score(trainers), "eval_step": number + 1}, with_policies=last)
+        if milestone == steps[-1]:
+            report(trainers, {}, with_policies=True)
+            return
+        said = settings["score"]([trainer.policy() for trainer in trainers]) if rank() == 0 else float("nan")
+        report(trainers, {"score": said, "eval_step": number + 1})
 
 
 def report(trainers: list[Trainer], metrics: dict[str, float], with_policies: bool = False) -> None:
@@ -165,22 +169,6 @@ def report(trainers: list[Trainer], metrics: dict[str, float], with_policies: bo
             if with_policies:
                 trainer.policy().save(seed_folder(folder, trainer.seed))
         ray.train.report(metrics, checkpoint=Checkpoint.from_directory(folder))
-
-
-def score(trainers: list[Trainer]) -> float:
-    """Mean score over seeds of a short evaluation, played by the first worker while the others wait."""
-    if rank() != 0:
-        return float("nan")
-    settings, task = trainers[0].config.evaluation, trainers[0].trajectories.task
-    rollout = Rollout(task, min(settings.batch_size, settings.intermediate_episodes))
-    column = "return" if task.reference_scores is None else "normalized_score"
-    rows = []
-    for trainer in trainers:
-        policy = trainer.policy()
-        for batch in batches(settings.intermediate_episodes, len(rollout.environments)):
-            rows += rollout.run(policy, batch, settings.seed)
-    rollout.close()
-    return float(np.mean([row[column] for row in rows]))
 
 
 def read_history(folder: Path) -> History:
@@ -198,10 +186,3 @@ def say(settings: dict[str, Any], speaker: str, line: str) -> None:
     """Puts a line of progress on the board, from the first worker only."""
     if settings["board"] is not None and rank() == 0:
         settings["board"].say.remote(f"{settings['label']} {speaker}: {line}")
-
-
-def first_line(error: BaseException) -> str:
-    """The sentence that matters in one of Ray's nested errors."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = [line for line in lines if "Error" in line]
-    return (told or lines or [type(error).__name__])[-1]

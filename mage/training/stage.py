@@ -87,7 +87,8 @@ class Stage:
         """The randomness of a step: one generator that all workers share, one that is this worker's own."""
         stage = zlib.crc32(self.name.encode())
         seeds = [np.random.SeedSequence([self.seed, stage, step, part]).generate_state(1) for part in (0, 1 + rank())]
-        shared, own = (torch.Generator().manual_seed(int(state[0])) for state in seeds)
+        shared = torch.Generator().manual_seed(int(seeds[0][0]))
+        own = torch.Generator(self.device).manual_seed(int(seeds[1][0]))
         torch.manual_seed(int(seeds[1][0]))  # dropout takes no generator
         return shared, own
 

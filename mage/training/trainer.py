@@ -128,7 +128,10 @@ class Trainer:
         Raises:
             MageError: it is of another version, configuration or seed.
         """
-        described = json.loads((folder / "training.json").read_text())
+        try:
+            described = json.loads((folder / "training.json").read_text())
+        except (OSError, ValueError):
+            raise MageError(f"the checkpoint {folder} is damaged: training.json cannot be read; remove it") from None
         own = {"format_version": FORMAT_VERSION, "config_hash": self.config.hash(), "seed": self.seed}
         for name, value in (own | {"dataset": self.trajectories.task.fingerprint}).items():
             if described.get(name) != value:
