@@ -62,13 +62,36 @@ def test_a_sweep_leaves_its_tables_its_plot_and_its_study(
 
 
 @pytest.mark.ray
-def test_a_trial_that_fails_is_a_row_with_its_reason(ray_cluster: None, tiny_maze_here: Path, tmp_path: Path) -> None:
-    space = {"training.autoencoder.learning_rate": [1e30]}
-    results = run_sweep(settings(space=space, trials=1), tmp_path / "run")
+@pytest.mark.parametrize(
+    ("space", "reason"),
+    [
+        ({"training.autoencoder.learning_rate": [1e30]}, "lower training.autoencoder.learning_rate"),
+        # each value fits the preset, the two together do not
+        ({"autoencoder.latent_stride": [12], "autoencoder.num_scales": [3]}, "more than the horizon allows"),
+    ],
+)
+def test_a_trial_that_fails_is_a_row_with_its_reason(
+    ray_cluster: None, tiny_maze_here: Path, tmp_path: Path, space: dict, reason: str
+) -> None:
+    overrides = (*SMALL, "autoencoder.num_scales=2")
+    results = run_sweep(settings(space=space, trials=1, overrides=overrides), tmp_path / "run")
     (trial,) = pd.read_parquet(tmp_path / "run" / "trials.parquet").to_dict("records")
     assert results.empty
     assert trial["status"] == "failed"
-    assert "learning_rate" in trial["error"]
+    assert reason in trial["error"]
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_what_an_early_stopped_trial_held_is_given_back(tiny_maze_here: Path, tmp_path: Path) -> None:
+    """Were it not, the CPUs would run out after two such trials, and the sweep would hang."""
+    command = [sys.executable, str(SCRIPT), "--trials", "6", "--episodes", "5", "--out", str(tmp_path / "run")]
+    command += ["--address", "local", "--space", "transformer.depth=[1,2,3,4,5,6]", "--set", *SMALL]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    trials = pd.read_parquet(tmp_path / "run" / "trials.parquet")
+    assert len(trials) == 6
+    assert "stopped" in set(trials["status"])
 
 
 @pytest.mark.ray

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -134,6 +135,32 @@ def test_a_checkpoint_of_another_configuration_is_refused_and_of_another_log_int
     with pytest.raises(MageError, match=r"has config_hash .* this run has"):
         make("training.transformer.learning_rate=0.01").load(tmp_path)
     make("training.log_every=5").load(tmp_path)
+
+
+def test_a_checkpoint_of_another_dataset_is_refused(make: Make, tiny_maze: Trajectories, tmp_path: Path) -> None:
+    make().save(tmp_path)
+    task = tiny_maze.task.model_copy(update={"fingerprint": "another"})
+    other = Trainer(dataclasses.replace(tiny_maze, task=task), make().config, seed=0)
+    with pytest.raises(MageError, match=r"has dataset .*, this run has another"):
+        other.load(tmp_path)
+
+
+def test_a_damaged_checkpoint_is_refused(make: Make, tmp_path: Path) -> None:
+    make().save(tmp_path)
+    (tmp_path / "training.json").write_text("{")
+    with pytest.raises(MageError, match=r"is damaged: training\.json cannot be read"):
+        make().load(tmp_path)
+
+
+def test_a_run_of_a_single_scale_continues_too(make: Make, tmp_path: Path) -> None:
+    single = ("autoencoder.num_scales=1", "autoencoder.scales=null")
+    stopped, continued, undisturbed = (make(*single) for _ in range(3))
+    stopped.advance(44)
+    stopped.save(tmp_path)
+    continued.load(tmp_path)
+    for trainer in (continued, undisturbed):
+        trainer.advance(trainer.total_steps)
+    assert same_weights(continued, undisturbed)
 
 
 def test_stage_1_is_trained_once_for_configurations_that_differ_after_it(make: Make, tmp_path: Path) -> None:
