@@ -1,6 +1,4 @@
-"""Sweeps K, codebook size and transformer depth on Maze2D. Without a downloaded dataset, one is collected here
-first.
-"""
+"""Sweeps K, codebook size and transformer depth on Maze2D; where no dataset is here yet, one is collected first."""
 
 from mage.search.script import run_script
 

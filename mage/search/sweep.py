@@ -136,8 +136,7 @@ def _tuner(
     trainable = tune.with_resources(tune.with_parameters(run_trial, settings=shared), {"node:__internal_head__": 0.001})
     path = shared.folder / "tune"
     if tune.Tuner.can_restore(str(path)):
-        tuner = tune.Tuner.restore(str(path), trainable=trainable, resume_errored=True)
-        return tuner
+        return tune.Tuner.restore(str(path), trainable=trainable, resume_errored=True)
     shared.folder.mkdir(parents=True, exist_ok=True)
     searcher = _searcher(name, settings, shared.config, shared.folder)
     return tune.Tuner(
