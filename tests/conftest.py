@@ -1,5 +1,6 @@
 """What many tests share: one small maze dataset, really recorded, and a tiny policy, really trained on it."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from mage.data.trajectories import Trajectories
 from mage.model.policy import Policy
 from mage.training.trainer import Trainer
 
+os.environ["HF_HUB_OFFLINE"] = "1"  # a missing dataset is missing at once; read when the hub's client is imported
 torch.set_num_threads(1)
 settings.register_profile("mage", deadline=None)  # how long a first call takes says nothing
 settings.load_profile("mage")

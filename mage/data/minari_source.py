@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import gymnasium as gym
@@ -77,6 +77,10 @@ def _obtain(dataset_id: str, download: bool) -> None:
 
 
 def _download(dataset_id: str) -> None:
+    with suppress(ImportError):  # its retries would bury the one line that we have to say
+        from huggingface_hub.utils import logging
+
+        logging.set_verbosity_error()
     try:
         minari.download_dataset(dataset_id)
     except Exception as error:  # the hosting back ends share no base class: ImportError, ValueError, HTTP errors
