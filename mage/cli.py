@@ -192,6 +192,14 @@ def sweep(
         Path | None, typer.Option(metavar="DIR", help="Run directory.", show_default="runs/sweep-<time>")
     ] = None,
     resume: Resume = False,
+    evaluations: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Short evaluations inside stage 2, at each of which the worst third of the trials ends.",
+            show_default="1, but 0 with fewer than 6 trials",
+        ),
+    ] = None,
     address: Annotated[
         str | None, typer.Option(help="Of a Ray cluster.", show_default="the one running here, else a new one")
     ] = None,
@@ -213,6 +221,7 @@ def sweep(
         episodes=episodes,
         dataset_namespace=dataset_namespace,
         search_seed=search_seed,
+        intermediate_evaluations=evaluations,
         workers=workers,
     )
     sweep_and_print(settings, run_directory(out, "sweep", resume), resume, address)

@@ -13,4 +13,5 @@ if __name__ == "__main__":
         },
         trials=4,
         seeds=1,
+        search_seed=2,  # whose first four trials differ in all three fields
     )

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from mage.search.sweep import SweepSettings
 
 
-def run_script(description: str | None, scenarios: Sequence[str], space: Space, trials: int, seeds: int) -> None:
+def run_script(
+    description: str | None, scenarios: Sequence[str], space: Space, trials: int, seeds: int, search_seed: int = 0
+) -> None:
     """Runs a sweep with the script's declaration as defaults; what is wrong with the input ends it with exit code 2.
 
     Args:
@@ -28,19 +30,44 @@ def run_script(description: str | None, scenarios: Sequence[str], space: Space, 
         space: dotted config field -> values it may take.
         trials: configurations a scenario.
         seeds: training seeds a configuration.
+        search_seed: of Optuna's sampler.
     """
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--scenarios", nargs="+", default=list(scenarios), metavar="NAME", help="see `mage scenarios`")
-    add("--preset", choices=preset_names(), default="cpu", help="the configuration that the search starts from")
-    add("--trials", type=int, default=trials, metavar="N", help="configurations tried per scenario")
-    add("--seeds", type=int, default=seeds, metavar="N", help="training seeds a configuration")
+    add(
+        "--scenarios",
+        nargs="+",
+        default=list(scenarios),
+        metavar="NAME",
+        help="see `mage scenarios` (default: %(default)s)",
+    )
+    add(
+        "--preset",
+        choices=preset_names(),
+        default="cpu",
+        help="the configuration that the search starts from (default: %(default)s)",
+    )
+    add(
+        "--trials",
+        type=int,
+        default=trials,
+        metavar="N",
+        help="configurations tried per scenario (default: %(default)s)",
+    )
+    add("--seeds", type=int, default=seeds, metavar="N", help="training seeds a configuration (default: %(default)s)")
     add("--episodes", type=int, metavar="N", help="evaluation episodes a seed (default: the scenario's)")
     add("--dataset-namespace", metavar="NAME", help="take the datasets from this local Minari namespace")
-    add("--search-seed", type=int, default=0, metavar="N", help="of Optuna's sampler")
+    add("--search-seed", type=int, default=search_seed, metavar="N", help="of Optuna's sampler (default: %(default)s)")
     add("--set", nargs="+", action="extend", default=[], metavar="FIELD=VALUE", help="changes to the preset")
     add("--space", nargs="+", default=None, metavar="FIELD=[..]", help="swept instead of the script's own space")
-    add("--workers", type=int, default=1, metavar="N", help="Ray Train workers a trial")
+    add(
+        "--evaluations",
+        type=int,
+        metavar="N",
+        help="short evaluations inside stage 2, at each of which the worst third of the trials ends "
+        "(default: 1, but 0 with fewer than 6 trials)",
+    )
+    add("--workers", type=int, default=1, metavar="N", help="Ray Train workers a trial (default: %(default)s)")
     add("--out", type=Path, metavar="DIR", help="run directory (default: runs/<script>-<time>)")
     add("--resume", action="store_true", help="go on with the sweep in --out: the first command plus --resume")
     add("--address", help="of a Ray cluster (default: the one running here, else a new local one)")
@@ -58,6 +85,7 @@ def run_script(description: str | None, scenarios: Sequence[str], space: Space, 
             episodes=options.episodes,
             dataset_namespace=options.dataset_namespace,
             search_seed=options.search_seed,
+            intermediate_evaluations=options.evaluations,
             workers=options.workers,
         )
         name = Path(sys.argv[0]).stem.removeprefix("sweep_")

@@ -37,6 +37,8 @@ from mage.search.trial import METRIC, TIME, TrialSettings, run_trial
 from mage.training.ray_board import shown_board
 from mage.training.ray_start import start_ray
 
+FEWEST_TRIALS_TO_STOP = 6
+
 
 class SweepSettings(BaseModel):
     """Everything that defines a sweep; saved as `sweep.json` and compared when a sweep is resumed."""
@@ -54,8 +56,16 @@ class SweepSettings(BaseModel):
     )
     dataset_namespace: str | None = None
     search_seed: int = 0
-    intermediate_evaluations: int = Field(1, ge=0, description="inside stage 2; 0 switches early stopping off")
+    intermediate_evaluations: int | None = Field(
+        None, ge=0, description="inside stage 2; 0 switches early stopping off; by default 1, with few trials 0"
+    )
     workers: int = Field(1, ge=1, description="Ray Train workers a trial")
+
+    @property
+    def evaluations(self) -> int:
+        """Intermediate evaluations a trial. Among few trials, early stopping would be decided by the first two."""
+        default = 1 if self.trials >= FEWEST_TRIALS_TO_STOP else 0
+        return default if self.intermediate_evaluations is None else self.intermediate_evaluations
 
     def config(self, scenario: str) -> Config:
         """The configuration that the search starts from."""
@@ -112,7 +122,7 @@ def _sweep_scenario(name: str, settings: SweepSettings, out: Path) -> None:
             config=config,
             seeds=tuple(range(settings.seeds)),
             episodes=settings.episodes,
-            evaluations=settings.intermediate_evaluations,
+            evaluations=settings.evaluations,
             placement=placement.trial,
             folder=folder,
             board=board,
@@ -147,7 +157,7 @@ def _tuner(
             mode="max",
             num_samples=settings.trials,
             search_alg=ConcurrencyLimiter(searcher, concurrent),
-            scheduler=_scheduler(settings.intermediate_evaluations),
+            scheduler=_scheduler(settings.evaluations),
         ),
         run_config=tune.RunConfig(name="tune", storage_path=str(shared.folder), callbacks=[progress], verbose=0),
     )

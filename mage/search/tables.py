@@ -30,7 +30,7 @@ def gather_trials(grid: tune.ResultGrid, scenario: str, settings: Any, config: C
             {
                 "scenario": scenario,
                 "trial_id": metrics.get("trial_id") or _trial_id(result.path),
-                "status": _status(result, settings.intermediate_evaluations + 1),
+                "status": _status(result, settings.evaluations + 1),
                 "error": first_line(result.error) if result.error else None,
                 "score": metrics.get(METRIC),
                 "score_standard_error": metrics.get("score_standard_error"),
