@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import zlib
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -23,18 +22,12 @@ from mage.training.distributed import mean_over_workers, parallel, rank, world_s
 DIAGNOSED_WINDOWS = 256
 
 
-class Objective(Protocol):
-    """A module whose forward returns (loss, info)."""
-
-    def __call__(self, indices_B: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]: ...
-
-    def diagnose(self, indices_B: Tensor) -> dict[str, Tensor]:
-        """Slower metrics, computed when a line is logged."""
-        ...
-
-
 class Stage:
-    """One stage under way: an objective, its optimiser and how many steps are done."""
+    """One stage under way: an objective, its optimiser and how many steps are done.
+
+    An objective is a module that returns (loss, info) for the indices of windows and a generator; its `diagnose`
+    computes slower metrics, whenever a line is logged.
+    """
 
     def __init__(
         self, name: str, objective: nn.Module, windows: int, config: StageConfig, training: TrainingConfig, seed: int
