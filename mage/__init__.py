@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from mage import results as results
     from mage import scenarios as scenarios
     from mage.api import evaluate as evaluate
+    from mage.api import inspect as inspect
     from mage.api import load_policy as load_policy
     from mage.api import train as train
 
 __version__ = "0.1.0"
-__all__ = ["MageError", "evaluate", "load_policy", "results", "scenarios", "train"]
+__all__ = ["MageError", "evaluate", "inspect", "load_policy", "results", "scenarios", "train"]
 
-_LAZY = {"evaluate": "mage.api", "load_policy": "mage.api", "train": "mage.api"}
+_LAZY = {"evaluate": "mage.api", "inspect": "mage.api", "load_policy": "mage.api", "train": "mage.api"}
 
 
 def __getattr__(name: str) -> Any:

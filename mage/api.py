@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -18,12 +18,13 @@ from mage.errors import MageError
 from mage.evaluation.episodes import evaluate_policies
 from mage.files import write_text
 from mage.model.policy import Policy
-from mage.training.trainer import History, Log, Trainer, choose_device, save_run
+from mage.run_inspection import inspect_run, inspect_sweep, is_sweep
+from mage.training.algorithms import load_policy as read_policy
+from mage.training.inspection import inspect_training
+from mage.training.trainer import Log, Trained, Trainer, choose_device, save_run
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Trained = tuple[Policy, History]
 
 
 def train(
@@ -45,7 +46,7 @@ def train(
         scenario: a name from `mage.scenarios.names()`; may be left out with `dataset`.
         dataset: ID of any Minari dataset, known to a scenario or not.
         dataset_namespace: take the scenario's dataset from this local namespace, such as `local`.
-        preset: `cpu` or `paper`.
+        preset: `cpu`, `paper` or `default`.
         overrides: `field=value` changes to the preset.
         seed: training seed.
         out: run directory to write (config, policy, metrics, checkpoint); without it nothing is written.
@@ -64,12 +65,12 @@ def train(
     if folder and not resume:
         write_text(folder / "config.json", json.dumps(config.model_dump(mode="json"), indent=1))
     if workers:
-        policy, history = _train_on_workers(trajectories, config, seed, workers, folder, log)
+        trained = _train_on_workers(trajectories, config, seed, workers, folder, log)
     else:
-        policy, history = _train_here(trajectories, config, seed, folder, log)
+        trained = _train_here(trajectories, config, seed, folder, log)
     if folder:
-        save_run(folder, policy, history)
-    return policy
+        save_run(folder, trained)
+    return trained.policy
 
 
 def evaluate(
@@ -78,7 +79,8 @@ def evaluate(
     """Plays a policy in its dataset's evaluation environment; one row per episode.
 
     Args:
-        run: a run directory (the rows are also written there, as `episodes.parquet`) or a policy.
+        run: a run directory (the rows are also written there, as `episodes.parquet`, and its inspection gets the scan
+        of score against target return if it has none) or a policy.
         episodes: how many; by default the scenario's protocol (100).
         actors: Ray actors to share the work; 0 plays in this process. The rows are the same.
         device: of a policy that is read and played in this process; `auto` is the GPU where there is one.
@@ -91,9 +93,37 @@ def evaluate(
         return evaluate_policies([run], episodes, actors)
     from mage.results import write_parquet
 
-    results = evaluate_policies([load_policy(run, choose_device(device))], episodes, actors)
+    policy = load_policy(run, choose_device(device))
+    results = evaluate_policies([policy], episodes, actors)
     write_parquet(results, Path(run) / "episodes.parquet")
+    if (Path(run) / "inspection.json").is_file():
+        scanned = min(policy.config.evaluation.inspection_episodes, len(results))
+        inspect_run(Path(run), lambda: policy, scanned, actors)
     return results
+
+
+def inspect(run: str | Path, episodes: int | None = None, actors: int = 0, device: str = "auto") -> dict[str, Any]:
+    """Why a policy scores what it scores: what `inspection.json` holds, with findings in plain words.
+
+    Rollouts (score against target return, visited states) are played and kept where there are too few.
+
+    Args:
+        run: a run directory, or a policy of a sweep; of a sweep, `policies` holds what each policy has.
+        episodes: a target return; by default `evaluation.inspection_episodes`; 0 plays nothing.
+        actors: Ray actors to share the targets; 0 plays in this process.
+        device: of a policy that is played in this process.
+
+    Raises:
+        MageError: no policy there, or one that an older mage wrote.
+    """
+    folder = Path(run)
+    if is_sweep(folder):
+        return inspect_sweep(folder)
+    if actors:
+        from mage.training.ray_start import start_ray
+
+        start_ray()
+    return inspect_run(folder, lambda: load_policy(folder, choose_device(device)), episodes, actors)
 
 
 def load_policy(run: str | Path, device: str | torch.device = "cpu", scenario: str | None = None) -> Policy:
@@ -103,7 +133,7 @@ def load_policy(run: str | Path, device: str | torch.device = "cpu", scenario: s
         MageError: there is none, it is damaged or of another version, or it was trained on another scenario than
         `scenario`.
     """
-    policy = Policy.load(Path(run), device)
+    policy = read_policy(Path(run), device)
     if scenario and policy.task.scenario != scenario:
         raise MageError(
             f"the policy in {run} was trained on {policy.task.scenario}, not on {scenario}; give its own run"
@@ -134,7 +164,7 @@ def _train_here(trajectories: Trajectories, config: Config, seed: int, folder: P
         trainer.advance((trainer.step // every + 1) * every)
         if folder:
             _keep_checkpoint(trainer, folder / "checkpoints")
-    return trainer.policy(), trainer.history
+    return Trained(trainer.policy(), trainer.history, inspect_training(trainer))
 
 
 def _keep_checkpoint(trainer: Trainer, folder: Path) -> None:

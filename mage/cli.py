@@ -57,7 +57,7 @@ Namespace = Annotated[
     str | None,
     typer.Option("--dataset-namespace", metavar="NAME", help="Take the scenario's dataset from this local namespace."),
 ]
-Preset = Annotated[str, typer.Option(metavar="NAME", help="The configuration to start from: cpu or paper.")]
+Preset = Annotated[str, typer.Option(metavar="NAME", help="The configuration to start from: cpu, paper or default (Table 25).")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="A change to the preset; repeatable.")
 ]
@@ -148,6 +148,7 @@ def train(
         log=_say,
     )
     _say(f"policy: {folder / 'policy.safetensors'}, target return {policy.target_return:.6g}")
+    _say(f"look into it with: mage inspect {folder}")
     if policy.task.environment_spec:
         _say(f"evaluate it with: mage evaluate {folder}")
     else:
@@ -170,6 +171,31 @@ def evaluate(
     mage.load_policy(run, scenario=scenario)
     console.print_summary(summary(mage.evaluate(run, episodes, actors)))
     print(f"\nepisodes: {run / 'episodes.parquet'}")
+
+
+@main.command()
+def inspect(
+    run: Annotated[Path, typer.Argument(help="A training run, policies/<config hash>/seed-<n> of a sweep, a sweep.")],
+    episodes: Annotated[
+        int | None,
+        typer.Option(min=0, help="A target return; 0 plays nothing.", show_default="evaluation.inspection_episodes"),
+    ] = None,
+    actors: Annotated[int, typer.Option(min=0, help="Ray actors; 0 plays in this process.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+) -> None:
+    """Show why a policy scores what it scores, and play it with low and high target returns if that is missing."""
+    import json
+
+    import mage
+    from mage.inspect_view import print_inspection, print_sweep
+
+    inspection = mage.inspect(run, episodes, actors)
+    if as_json:
+        print(json.dumps(inspection, indent=1, allow_nan=False))
+    elif "policies" in inspection:
+        print_sweep(inspection)
+    else:
+        print_inspection(inspection)
 
 
 @main.command()

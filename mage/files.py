@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import math
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 
@@ -37,3 +40,17 @@ def write_text(path: Path, text: str) -> None:
     """Writes a text file atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text)
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Writes JSON atomically. A number that is not finite becomes null: NaN is no JSON."""
+    write_text(path, json.dumps(finite(data), indent=1, allow_nan=False))
+
+
+def finite(value: Any) -> Any:
+    """The same plain data with None for every number that is not finite."""
+    if isinstance(value, Mapping):
+        return {name: finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

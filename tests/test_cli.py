@@ -245,7 +245,7 @@ def test_an_impossible_search_space_is_refused_before_anything_is_written(tmp_pa
 
 
 def test_an_unknown_preset_is_answered_with_those_there_are() -> None:
-    assert "unknown preset 'gpu'; there are: cpu, paper" in error_of("train", "maze2d-umaze", "--preset", "gpu")
+    assert "unknown preset 'gpu'; there are: cpu, default, paper" in error_of("train", "maze2d-umaze", "--preset", "gpu")
 
 
 def test_a_value_that_is_not_a_number_is_found_before_training(minari_root: Path, tmp_path: Path) -> None:
@@ -259,7 +259,7 @@ def test_a_policy_of_another_scenario_version_or_with_other_weights_is_refused(a
     assert "was trained on maze2d-umaze, not on door-expert" in error_of(*evaluate, "--scenario", "door-expert")
     described = json.loads((a_run / "policy.json").read_text())
     (a_run / "policy.json").write_text(json.dumps(described | {"format_version": 99}))
-    assert "policy.json has format version 99, this mage reads version 1" in error_of(*evaluate)
+    assert "policy.json has format version 99, this mage reads version 2" in error_of(*evaluate)
     wider = described | {"config": described["config"] | {"transformer": {"depth": 2, "embed_dim": 16}}}
     (a_run / "policy.json").write_text(json.dumps(wider))
     assert "policy.safetensors cannot be read" in error_of(*evaluate)
@@ -273,7 +273,7 @@ def test_training_goes_on_from_a_checkpoint_of_the_same_seed_and_version_only(a_
     assert "has seed 7, this run has 8" in error_of(*resume, "--seed", 8)
     path = next((a_run / "checkpoints").glob("step-*")) / "training.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 99}))
-    assert "has format_version 99, this run has 1" in error_of(*resume, "--seed", 7)
+    assert "has format_version 99, this run has 2" in error_of(*resume, "--seed", 7)
 
 
 def test_a_run_directory_that_exists_is_left_alone(a_run: Path, maze_here: Path) -> None:

@@ -132,13 +132,17 @@ def returns_to_go(rewards: np.ndarray, episode_starts: np.ndarray, discount: flo
     return returns.astype(np.float32)
 
 
-def target_return(trajectories: Trajectories, quantile: float | None = None) -> float:
-    """That quantile over all training returns-to-go (1.0: their maximum); the task's own quantile by default."""
-    quantile = trajectories.task.target_return_quantile if quantile is None else quantile
+def target_return(trajectories: Trajectories, quantile: float | None = None, of_episodes: bool = False) -> float:
+    """That quantile of the training returns-to-go (1.0: their maximum); the task's own quantile by default.
+
+    Over all steps, for a target that stays; `of_episodes` over the first steps only, for one that is decremented.
+    """
+    task = trajectories.task
+    quantile = task.target_return_quantile if quantile is None else quantile
     if not 0.0 <= quantile <= 1.0:
         raise MageError(f"The quantile of the target return is {quantile}; it has to lie between 0 and 1.")
-    task = trajectories.task
-    return float(np.quantile(returns_to_go(trajectories.rewards, trajectories.episode_starts, task.discount), quantile))
+    returns = returns_to_go(trajectories.rewards, trajectories.episode_starts, task.discount)
+    return float(np.quantile(returns[trajectories.episode_starts[:-1]] if of_episodes else returns, quantile))
 
 
 def fingerprint(*arrays: np.ndarray) -> str:

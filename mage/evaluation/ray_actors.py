@@ -5,6 +5,7 @@ done.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import ray
@@ -12,6 +13,7 @@ import torch
 from ray.exceptions import RayError
 
 from mage.errors import MageError, first_line
+from mage.evaluation.inspection import environments_for, play_target
 from mage.evaluation.rollout import Rollout, batches
 from mage.model.policy import Policy
 
@@ -30,26 +32,49 @@ class EvaluationActor:
     def play(self, policy: Policy, episodes: list[int]) -> list[dict[str, Any]]:
         """One row per episode; the rows are the same whoever plays them."""
         settings = policy.config.evaluation
+        return self._environments(policy, settings.batch_size).run(policy, episodes, settings.seed)
+
+    def scan(self, policy: Policy, target: float | None, episodes: int) -> dict[str, Any]:
+        """What the policy does when asked for this return."""
+        rollout = self._environments(policy, environments_for(policy, episodes))
+        return play_target(policy, rollout, target, episodes)
+
+    def _environments(self, policy: Policy, size: int) -> Rollout:
+        """Environments of the policy's task, which is moved to this actor's device."""
         policy.to("cuda" if ray.get_gpu_ids() else "cpu")
         if self._rollout is None:
-            self._rollout = Rollout(policy.task, settings.batch_size)
-        return self._rollout.run(policy, episodes, settings.seed)
+            self._rollout = Rollout(policy.task, size)
+        return self._rollout
 
 
 def play_with_actors(policies: list[Policy], episodes: int, actors: int, gpus: int = 0) -> list[list[dict[str, Any]]]:
-    """Plays every policy for `episodes` episodes, shared among up to `actors` actors; one list of rows per policy.
+    """Plays every policy for `episodes` episodes, shared among actors; one list of rows per policy."""
+    size = policies[0].config.evaluation.batch_size
+    work = [(number, "play", (list(batch),)) for number in range(len(policies)) for batch in batches(episodes, size)]
+    played = share(policies, work, actors, gpus)
+    return [
+        [row for (number, _, _), rows in zip(work, played, strict=True) if number == index for row in rows]
+        for index in range(len(policies))
+    ]
+
+
+def scan_with_actors(
+    policies: list[Policy], asked: Sequence[tuple[int, float | None]], episodes: int, actors: int, gpus: int = 0
+) -> list[dict[str, Any]]:
+    """`play_target` for every (number of a policy, target), shared among actors; in the order given."""
+    return share(policies, [(number, "scan", (target, episodes)) for number, target in asked], actors, gpus)
+
+
+def share(
+    policies: list[Policy], work: Sequence[tuple[int, str, tuple[Any, ...]]], actors: int, gpus: int
+) -> list[Any]:
+    """Shares work, items (number of a policy, method, arguments), among up to `actors` actors; results in that order.
 
     The actors share `gpus` GPUs, if any. Work goes to actors that run; one that the cluster has no room for is not
-    waited for. A crashed actor is restarted and its batch played again; since every episode has its own seed, nobody
+    waited for. A crashed actor is restarted and its item done again; since every episode has its own seed, nobody
     can tell.
     """
-    settings = policies[0].config
-    work = [
-        (number, list(batch))
-        for number in range(len(policies))
-        for batch in batches(episodes, settings.evaluation.batch_size)
-    ]
-    # the references keep the policies in the object store until every batch is played
+    # the references keep the policies in the object store until all is done
     references = [ray.put(copy.deepcopy(policy).to("cpu")) for policy in policies]
     # not in the placement group of a Tune trial, which holds nothing but its driver
     options: dict[str, Any] = {
@@ -61,30 +86,25 @@ def play_with_actors(policies: list[Policy], episodes: int, actors: int, gpus: i
     size = min(actors, len(work))
     if gpus:
         options["num_gpus"] = min(1.0, gpus / size)
-    crew = [
-        EvaluationActor.options(**options).remote(settings.training.threads)  # type: ignore[attr-defined]
-        for _ in range(size)
-    ]
-    played: dict[int, list[dict[str, Any]]] = {}
+    threads = policies[0].config.training.threads
+    crew = [EvaluationActor.options(**options).remote(threads) for _ in range(size)]  # type: ignore[attr-defined]
+    done: dict[int, Any] = {}
     busy: dict[ray.ObjectRef, tuple[Any, int | None]] = {actor.ready.remote(): (actor, None) for actor in crew}
     waiting = list(enumerate(work))[::-1]
     try:
-        while len(played) < len(work):
-            done, _ = ray.wait(list(busy))
-            actor, number = busy.pop(done[0])
+        while len(done) < len(work):
+            finished, _ = ray.wait(list(busy))
+            actor, item = busy.pop(finished[0])
             try:
-                rows = ray.get(done[0])
+                result = ray.get(finished[0])
             except RayError as error:
                 raise MageError(f"evaluation failed: {first_line(error)}") from None
-            if number is not None:
-                played[number] = rows
+            if item is not None:
+                done[item] = result
             if waiting:
-                number, (policy, batch) = waiting.pop()
-                busy[actor.play.remote(references[policy], batch)] = (actor, number)
+                item, (policy, method, arguments) = waiting.pop()
+                busy[getattr(actor, method).remote(references[policy], *arguments)] = (actor, item)
     finally:
         for actor in crew:
             ray.kill(actor)
-    return [
-        [row for number, (policy, _) in enumerate(work) if policy == index for row in played[number]]
-        for index in range(len(policies))
-    ]
+    return [done[item] for item in range(len(work))]

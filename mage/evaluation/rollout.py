@@ -7,7 +7,7 @@ share the work.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import gymnasium as gym
@@ -19,6 +19,8 @@ from mage.data.observations import flatten_observation
 from mage.data.trajectories import Task
 from mage.errors import MageError
 
+Visit = Callable[[np.ndarray, np.ndarray], None]
+
 
 class ActingPolicy(Protocol):
     """What a rollout needs of a policy."""
@@ -28,6 +30,11 @@ class ActingPolicy(Protocol):
 
     @property
     def observation_size(self) -> int: ...
+
+    @property
+    def decrements_target(self) -> bool: ...
+
+    def reset(self) -> None: ...
 
     def act(
         self,
@@ -51,9 +58,22 @@ class Rollout:
         self._check_spaces()
 
     def run(
-        self, policy: ActingPolicy, episodes: Iterable[int], seed: int = 0, return_to_go: float | None = None
+        self,
+        policy: ActingPolicy,
+        episodes: Iterable[int],
+        seed: int = 0,
+        return_to_go: float | None = None,
+        visit: Visit | None = None,
     ) -> list[dict[str, Any]]:
-        """Plays the given episodes, at most `batch_size`; one row each: episode, return, success, length and score."""
+        """Plays the given episodes, at most `batch_size`; one row each: episode, return, success, length and score.
+
+        Args:
+            policy: acts in all environments together.
+            episodes: their numbers; each has its own seed.
+            seed: of the evaluation.
+            return_to_go: the target R_0, by default the policy's own.
+            visit: is shown the observations (B, S) and targets (B,) of the running environments at every step.
+        """
         episodes = list(episodes)
         size = len(self.environments)
         seeds = [episode_seed(seed, number) for number in episodes]
@@ -70,14 +90,20 @@ class Rollout:
                     f"{policy.observation_size}; evaluate it in the environment of its own dataset"
                 )
             observations[i] = first
+        targets = np.full(size, policy.target_return if return_to_go is None else return_to_go, np.float64)
         running = set(range(len(episodes)))
+        policy.reset()
         while running:
-            actions = policy.act(observations, return_to_go, generators)
+            actions = policy.act(observations, targets, generators)
+            if visit is not None:
+                visit(observations[sorted(running)], targets[sorted(running)])
             for i in sorted(running):
                 environment = self.environments[i]
                 observation, reward, terminated, truncated, info = environment.step(actions[i])
                 observations[i] = flatten_observation(observation)
                 _count_step(rows[i], float(reward), info)
+                if policy.decrements_target:
+                    targets[i] = (targets[i] - float(reward)) / policy.task.discount
                 if terminated or truncated:
                     running.remove(i)
         for row in rows:

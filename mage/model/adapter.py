@@ -1,16 +1,15 @@
 """Condition-guided refinement: adapters between the frozen decoder's blocks, D' of equation 7 (section 3.2).
 
-Shape suffixes: B batch, L latent length, C code width, D network width, H horizon, X = 1 + S values of a step.
+Shape suffixes: B batch, L latent length, C code width, D network width, H horizon, X values of a modelled step.
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mage.config import TransformerConfig
 from mage.model.autoencoder import Decoder
-from mage.model.transformer import gumbel
 
 
 class Adapter(nn.Module):
@@ -35,13 +34,21 @@ class Adapter(nn.Module):
 
 
 class AdaptedDecoder(nn.Module):
-    """D'(Z, R_0): a frozen decoder with one adapter after each of its blocks. Only the adapters are its parameters."""
+    """D'(Z, R_0): the decoder of stage 1 with one adapter after each of its blocks. Only the adapters are its
+    parameters; without adapters (`condition_path: decoder`, Table 22) it is the decoder itself.
+    """
 
-    def __init__(self, decoder: Decoder, width: int, bottleneck: int) -> None:
+    def __init__(self, decoder: Decoder, width: int, config: TransformerConfig) -> None:
         super().__init__()
-        self.adapters = nn.ModuleList([Adapter(width, bottleneck) for _ in decoder.blocks])
+        adapters = len(decoder.blocks) if config.condition_path == "adapters" else 0
+        self.adapters = nn.ModuleList([Adapter(width, config.adapter_dim) for _ in range(adapters)])
         # kept out of the module tree: the decoder belongs to the autoencoder and is saved with it, once
         self._decoder = [decoder]
+
+    @property
+    def decoder(self) -> Decoder:
+        """The decoder of stage 1."""
+        return self._decoder[0]
 
     def forward(self, latent_BLC: Tensor, return_to_go_B1: Tensor) -> Tensor:
         """(B, L, C), (B, 1) -> (B, H, X)."""
@@ -50,13 +57,5 @@ class AdaptedDecoder(nn.Module):
             adapted: Tensor = self.adapters[index](hidden_BLD, return_to_go_B1)
             return adapted
 
-        trajectory_BHX: Tensor = self._decoder[0](latent_BLC, return_to_go_B1, adapt)
+        trajectory_BHX: Tensor = self.decoder(latent_BLC, return_to_go_B1, adapt if len(self.adapters) else None)
         return trajectory_BHX
-
-
-def straight_through_gumbel(logits_BTV: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
-    """Algorithm 5, lines 14-17: one-hot in the forward pass, softmax of the perturbed logits in the backward pass."""
-    uniform = torch.rand(logits_BTV.shape, generator=generator, device=generator.device).to(logits_BTV.device)
-    soft_BTV = ((logits_BTV + gumbel(uniform)) / temperature).softmax(-1)
-    hard_BTV = F.one_hot(soft_BTV.argmax(-1), soft_BTV.shape[-1]).to(soft_BTV.dtype)
-    return hard_BTV - soft_BTV.detach() + soft_BTV

@@ -70,16 +70,27 @@ class Block(nn.Module):
         return KeyValueCache(weight.new_empty(shape), weight.new_empty(shape))
 
 
-class Embedding(nn.Module):
+class MLP(nn.Module):
+    """A multilayer perceptron with GELU between its layers."""
+
+    def __init__(self, inputs: int, hidden_dim: int, hidden_layers: int, outputs: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for _ in range(hidden_layers):
+            layers += [nn.Linear(inputs, hidden_dim), nn.GELU()]
+            inputs = hidden_dim
+        self.layers = nn.Sequential(*layers, nn.Linear(inputs, outputs))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.layers(inputs)
+        return outputs
+
+
+class Embedding(MLP):
     """A small MLP that turns a condition vector into an embedding."""
 
     def __init__(self, inputs: int, width: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.Linear(inputs, width), nn.GELU(), nn.Linear(width, width))
-
-    def forward(self, condition_BX: Tensor) -> Tensor:
-        embedding: Tensor = self.layers(condition_BX)
-        return embedding
+        super().__init__(inputs, width, 1, width)
 
 
 def position_parameter(length: int, width: int) -> nn.Parameter:

@@ -1,4 +1,4 @@
-"""The policy: (s_t, target return-to-go) -> K token maps -> a = I(z_1 + .. + z_K) (section 3.2, "Determining Action").
+"""What every trained policy shares, whatever the algorithm: task, statistics, target return, saving and loading.
 
 Saved as `policy.safetensors` (weights) and `policy.json` (configuration, statistics, task); never pickle.
 """
@@ -6,59 +6,52 @@ Saved as `policy.safetensors` (weights) and `policy.json` (configuration, statis
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from mage.config import FORMAT_VERSION, Config, make_config
 from mage.data.trajectories import Statistics, Task
 from mage.errors import MageError
 from mage.files import replacing, write_text
-from mage.model.autoencoder import TrajectoryAutoencoder
-from mage.model.transformer import MultiScaleTransformer, TokenChoice
 
-ALGORITHM = "mage"
+Networks = Mapping[str, nn.Module]
 
 
-class Policy:
-    """A trained MAGE policy for a batch of environments.
+class Policy(ABC):
+    """A trained policy for a batch of environments.
 
     Attributes:
-        target_return: the return-to-go it is asked for unless told otherwise, in the environment's own (discounted)
-        units.
+        networks: all that was trained, by name.
+        target_return: the return-to-go it is asked for unless told otherwise, in the environment's own units,
+        discounted as its training data was.
     """
-
-    algorithm = ALGORITHM
 
     def __init__(
         self,
         config: Config,
         task: Task,
         statistics: Statistics,
-        autoencoder: TrajectoryAutoencoder,
-        transformer: MultiScaleTransformer,
+        networks: Networks,
         target_return: float,
         training_seed: int,
     ) -> None:
         self.config, self.task, self.statistics = config, task, statistics
-        self.autoencoder, self.transformer = autoencoder.eval(), transformer.eval()
+        self.networks = {name: network.eval() for name, network in networks.items()}
         self.target_return, self.training_seed = target_return, training_seed
 
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.transformer.head.weight.device
+    @staticmethod
+    @abstractmethod
+    def build(config: Config, observation_size: int, action_size: int) -> dict[str, nn.Module]:
+        """The untrained networks of a configuration."""
 
-    @property
-    def observation_size(self) -> int:
-        """S, the length of a flat observation."""
-        return len(self.statistics.observation_mean)
-
-    @torch.no_grad()
+    @abstractmethod
     def act(
         self,
         observations: np.ndarray,
@@ -69,46 +62,66 @@ class Policy:
 
         Args:
             observations: (B, S), as `mage.data.observations` flattens them.
-            return_to_go: target R_0 per environment or for all; by default `self.target_return`.
-            generators: one per environment; needed when the configuration samples tokens.
+            return_to_go: target R_t per environment or for all; by default `self.target_return`.
+            generators: one per environment; needed where the policy draws at random.
         """
-        if return_to_go is None:
-            return_to_go = self.target_return
-        returns_B = np.broadcast_to(np.asarray(return_to_go, np.float32), len(observations))
-        observations = np.asarray(observations, np.float32)
-        condition_BX = torch.from_numpy(self.statistics.normalise(returns_B, observations)).to(self.device)
-        choose = self._token_choice(generators)
-        _, latent_BLC = self.transformer.generate(condition_BX, self.autoencoder.quantizer, choose)
-        actions_BA = self.autoencoder.inverse_dynamics(latent_BLC, condition_BX[:, 1:]).cpu().numpy()
-        return np.clip(actions_BA, self.task.action_low, self.task.action_high).astype(np.float32)
 
-    def _token_choice(self, generators: Sequence[torch.Generator] | None) -> TokenChoice:
-        policy = self.config.policy
-        if policy.sampling == "greedy":
-            return TokenChoice()
-        if generators is None:
-            raise MageError("this policy samples tokens (policy.sampling=sample): pass one generator per environment")
-        return TokenChoice(policy.temperature, policy.top_k, generators)
+    def reset(self) -> None:  # noqa: B027 - a policy without memory has nothing to forget
+        """Forgets the past: all environments begin a new episode."""
 
-    def to(self, device: torch.device | str) -> Policy:
+    @property
+    def algorithm(self) -> str:
+        """Its name in results: mage, bc, .."""
+        return self.config.algorithm
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(next(iter(self.networks.values())).parameters()).device
+
+    @property
+    def observation_size(self) -> int:
+        """S, the length of a flat observation."""
+        return len(self.statistics.observation_mean)
+
+    @property
+    def decrements_target(self) -> bool:
+        """Whether the target return follows what has been received, R <- (R - r) / discount, or stays."""
+        return self.config.target_return_rule == "decremented"
+
+    def condition(self, observations: np.ndarray, return_to_go: np.ndarray | float | None = None) -> Tensor:
+        """(R_t, s_t), normalised, (B, 1 + S) on the policy's device."""
+        target = self.target_return if return_to_go is None else return_to_go
+        returns_B = np.broadcast_to(np.asarray(target, np.float32), len(observations))
+        rows = self.statistics.normalise(returns_B, np.asarray(observations, np.float32))
+        return torch.from_numpy(rows).to(self.device)
+
+    def clip(self, actions_BA: Tensor) -> np.ndarray:
+        """Actions within the bounds of the environment."""
+        clipped = np.clip(actions_BA.cpu().numpy(), self.task.action_low, self.task.action_high)
+        return clipped.astype(np.float32)
+
+    def to(self, device: torch.device | str) -> Self:
         """Moves the weights; returns self."""
-        self.autoencoder.to(device)
-        self.transformer.to(device)
+        for network in self.networks.values():
+            network.to(device)
         return self
 
     def save(self, folder: Path) -> None:
         """Writes `policy.safetensors` and `policy.json` into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
-        weights = {f"autoencoder.{name}": tensor for name, tensor in self.autoencoder.state_dict().items()}
-        weights |= {f"transformer.{name}": tensor for name, tensor in self.transformer.state_dict().items()}
+        weights = {
+            f"{part}.{name}": tensor.contiguous()
+            for part, network in self.networks.items()
+            for name, tensor in network.state_dict().items()
+        }
         with replacing(folder / "policy.safetensors") as path:
-            save_file({name: tensor.contiguous() for name, tensor in weights.items()}, path)
+            save_file(weights, path)
         described = {
             "format_version": FORMAT_VERSION,
             "algorithm": self.algorithm,
             "training_seed": self.training_seed,
             "target_return": self.target_return,
-            "schedule": list(self.config.autoencoder.schedule),
             "task": self.task.model_dump(mode="json"),
             "statistics": self.statistics.to_dict(),
             "config": self.config.model_dump(mode="json"),
@@ -116,8 +129,8 @@ class Policy:
         write_text(folder / "policy.json", json.dumps(described, indent=1))
 
     @classmethod
-    def load(cls, folder: Path, device: torch.device | str = "cpu") -> Policy:
-        """Reads what `save` wrote.
+    def load(cls, folder: Path, device: torch.device | str = "cpu") -> Self:
+        """Reads what `save` wrote for a policy of this class.
 
         Raises:
             MageError: no policy there, of another version, or damaged.
@@ -128,18 +141,16 @@ class Policy:
             task, statistics = Task.model_validate(described["task"]), Statistics.from_dict(described["statistics"])
         except (ValueError, TypeError):
             raise MageError(f"{folder / 'policy.json'} is damaged: train again or restore it from a copy") from None
-        dims = len(statistics.observation_mean), len(task.action_low)
-        autoencoder = TrajectoryAutoencoder(config.autoencoder, config.inverse_dynamics, *dims)
-        transformer = MultiScaleTransformer(config.transformer, config.autoencoder, dims[0])
+        networks = cls.build(config, len(statistics.observation_mean), len(task.action_low))
         try:
             weights = load_file(folder / "policy.safetensors")
-            autoencoder.load_state_dict(_part(weights, "autoencoder."))
-            transformer.load_state_dict(_part(weights, "transformer."))
+            for part, network in networks.items():
+                network.load_state_dict(_part(weights, f"{part}."))
         except Exception as error:
             message = str(error).splitlines()[0]
             raise MageError(f"the weights in {folder / 'policy.safetensors'} cannot be read: {message}") from None
         seed, target = described["training_seed"], described["target_return"]
-        return cls(config, task, statistics, autoencoder, transformer, target, seed).to(device)
+        return cls(config, task, statistics, networks, target, seed).to(device)
 
 
 def read_description(folder: Path) -> dict[str, Any]:

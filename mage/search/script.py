@@ -7,16 +7,19 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mage.config import preset_names
 from mage.errors import MageError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from mage.search.settings import SweepSettings
     from mage.search.space import Space
-    from mage.search.sweep import SweepSettings
 
 
 def run_script(
@@ -32,21 +35,8 @@ def run_script(
         seeds: training seeds a configuration.
         search_seed: of Optuna's sampler.
     """
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(description, scenarios, seeds)
     add = parser.add_argument
-    add(
-        "--scenarios",
-        nargs="+",
-        default=list(scenarios),
-        metavar="NAME",
-        help="see `mage scenarios` (default: %(default)s)",
-    )
-    add(
-        "--preset",
-        choices=preset_names(),
-        default="cpu",
-        help="the configuration that the search starts from (default: %(default)s)",
-    )
     add(
         "--trials",
         type=int,
@@ -54,11 +44,7 @@ def run_script(
         metavar="N",
         help="configurations tried per scenario (default: %(default)s)",
     )
-    add("--seeds", type=int, default=seeds, metavar="N", help="training seeds a configuration (default: %(default)s)")
-    add("--episodes", type=int, metavar="N", help="evaluation episodes a seed (default: the scenario's)")
-    add("--dataset-namespace", metavar="NAME", help="take the datasets from this local Minari namespace")
     add("--search-seed", type=int, default=search_seed, metavar="N", help="of Optuna's sampler (default: %(default)s)")
-    add("--set", nargs="+", action="extend", default=[], metavar="FIELD=VALUE", help="changes to the preset")
     add("--space", nargs="+", default=None, metavar="FIELD=[..]", help="swept instead of the script's own space")
     add(
         "--evaluations",
@@ -67,29 +53,77 @@ def run_script(
         help="short evaluations inside stage 2, at each of which the worst third of the trials ends "
         "(default: 1, but 0 with fewer than 6 trials)",
     )
-    add("--workers", type=int, default=1, metavar="N", help="Ray Train workers a trial (default: %(default)s)")
-    add("--out", type=Path, metavar="DIR", help="run directory (default: runs/<script>-<time>)")
-    add("--resume", action="store_true", help="go on with the sweep in --out: the first command plus --resume")
-    add("--address", help="of a Ray cluster (default: the one running here, else a new local one)")
     options = parser.parse_args()
-    from mage.search.space import parse_space
+    with errors_end_it():
+        from mage.search.space import parse_space
 
-    try:
         settings = make_settings(
-            scenarios=options.scenarios,
+            **shared_settings(options),
             space=parse_space(options.space) if options.space else dict(space),
-            preset=options.preset,
-            overrides=options.set,
             trials=options.trials,
-            seeds=options.seeds,
-            episodes=options.episodes,
-            dataset_namespace=options.dataset_namespace,
             search_seed=options.search_seed,
             intermediate_evaluations=options.evaluations,
-            workers=options.workers,
         )
-        name = Path(sys.argv[0]).stem.removeprefix("sweep_")
-        sweep_and_print(settings, run_directory(options.out, name, options.resume), options.resume, options.address)
+        sweep_and_print(settings, directory_of(options), options.resume, options.address)
+
+
+def run_variants_script(
+    description: str | None, scenarios: Sequence[str], variants: Mapping[str, Sequence[str]], seeds: int
+) -> None:
+    """As `run_script`, for named variants that are all trained: name -> overrides of the preset."""
+    options = make_parser(description, scenarios, seeds).parse_args()
+    with errors_end_it():
+        settings = make_settings(**shared_settings(options), variants=dict(variants))
+        sweep_and_print(settings, directory_of(options), options.resume, options.address)
+
+
+def make_parser(description: str | None, scenarios: Sequence[str] | None, seeds: int) -> argparse.ArgumentParser:
+    """The options that all scripts have; without `scenarios`, `--scenarios` has no default."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    default = " ".join(scenarios) if scenarios else "each table's own"
+    add(
+        "--scenarios",
+        nargs="+",
+        default=list(scenarios) if scenarios else None,
+        metavar="NAME",
+        help=f"see `mage scenarios` (default: {default})",
+    )
+    add(
+        "--preset",
+        choices=preset_names(),
+        default="cpu",
+        help="the configuration that everything starts from (default: %(default)s)",
+    )
+    add("--seeds", type=int, default=seeds, metavar="N", help="training seeds a configuration (default: %(default)s)")
+    add("--episodes", type=int, metavar="N", help="evaluation episodes a seed (default: the scenario's)")
+    add("--dataset-namespace", metavar="NAME", help="take the datasets from this local Minari namespace")
+    add("--set", nargs="+", action="extend", default=[], metavar="FIELD=VALUE", help="changes to the preset")
+    add("--workers", type=int, default=1, metavar="N", help="Ray Train workers a trial (default: %(default)s)")
+    add("--out", type=Path, metavar="DIR", help="run directory (default: runs/<script>-<time>)")
+    add("--resume", action="store_true", help="go on with the run in --out: the first command plus --resume")
+    add("--address", help="of a Ray cluster (default: the one running here, else a new local one)")
+    return parser
+
+
+def shared_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """The sweep settings that the options of `make_parser` give."""
+    return {
+        "scenarios": options.scenarios,
+        "preset": options.preset,
+        "overrides": options.set,
+        "seeds": options.seeds,
+        "episodes": options.episodes,
+        "dataset_namespace": options.dataset_namespace,
+        "workers": options.workers,
+    }
+
+
+@contextmanager
+def errors_end_it() -> Iterator[None]:
+    """Inside, a MageError is printed and ends the script with exit code 2, and Ctrl-C ends it with 130."""
+    try:
+        yield
     except MageError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -99,14 +133,20 @@ def run_script(
 
 def make_settings(**values: object) -> SweepSettings:
     """Validated sweep settings; MageError with one line where a value is out of range."""
-    from mage.search.sweep import SweepSettings
+    from mage.search.settings import SweepSettings
 
     try:
         return SweepSettings.model_validate(values)
     except ValueError as error:
         problem = error.errors()[0]  # type: ignore[attr-defined]
         field = ".".join(str(part) for part in problem["loc"])
-        raise MageError(f"invalid sweep settings: {field}: {problem['msg']} (got {problem['input']!r})") from None
+        told = f"{field}: {problem['msg']} (got {problem['input']!r})" if field else problem["msg"]
+        raise MageError(f"invalid sweep settings: {told.removeprefix('Value error, ')}") from None
+
+
+def directory_of(options: argparse.Namespace) -> Path:
+    """The run directory that the options ask for, or a new one named by the script and the time."""
+    return run_directory(options.out, Path(sys.argv[0]).stem.removeprefix("sweep_"), options.resume)
 
 
 def run_directory(out: Path | None, name: str, resume: bool) -> Path:
@@ -121,6 +161,15 @@ def sweep_and_print(settings: SweepSettings, out: Path, resume: bool = False, ad
     import pandas as pd
 
     from mage.results import summary
+
+    results = sweep(settings, out, resume, address)
+    with pd.option_context("display.width", 200, "display.max_columns", None):
+        print(f"\n{summary(results).to_string(index=False, float_format='{:.1f}'.format)}\n")
+    print(f"results: {out / 'results.parquet'}, trials: {out / 'trials.parquet'}, plot: {out / 'scores.png'}")
+
+
+def sweep(settings: SweepSettings, out: Path, resume: bool = False, address: str | None = None) -> pd.DataFrame:
+    """Runs a sweep that says, when interrupted, how it goes on; MageError where no trial finished."""
     from mage.search.sweep import run_sweep
 
     try:
@@ -130,6 +179,4 @@ def sweep_and_print(settings: SweepSettings, out: Path, resume: bool = False, ad
         raise
     if results.empty:
         raise MageError(f"no trial finished; see {out / 'trials.parquet'} and the logs it names")
-    with pd.option_context("display.width", 200, "display.max_columns", None, "display.precision", 1):
-        print(f"\n{summary(results).to_string(index=False)}\n")
-    print(f"results: {out / 'results.parquet'}, trials: {out / 'trials.parquet'}, plot: {out / 'scores.png'}")
+    return results

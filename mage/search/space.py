@@ -11,6 +11,7 @@ from ray import tune
 
 from mage.config import Config, get_field, make_config, with_field
 from mage.errors import MageError
+from mage.search.grid import short_name
 
 Space = Mapping[str, Sequence[Any] | Mapping[str, float]]
 """Dotted config field -> a list of values, or {"low": a, "high": b} (floats; add "log": true for a log scale)."""
@@ -25,6 +26,8 @@ def check_space(space: Space, config: Config) -> None:
     if not space:
         raise MageError("the search space is empty; name at least one field, such as transformer.depth=[1,2,4]")
     base = config.model_dump(mode="json")
+    if "algorithm" in space:
+        raise MageError("algorithm cannot be a field of a space: presets differ by algorithm; sweep variants instead")
     for field, choices in space.items():
         values = _within(field, choices) if isinstance(choices, Mapping) else choices
         if not values:
@@ -100,5 +103,7 @@ def _number(value: Any) -> Any:
 
 
 def in_short(point: Mapping[str, Any]) -> str:
-    """A point of the space for people: `num_scales=4 depth=2`."""
+    """A point of the space for people: `num_scales=4 depth=2`; of a variant its name."""
+    if set(point) == {"variant"}:
+        return short_name(point["variant"])
     return " ".join(f"{field.rsplit('.', 1)[-1]}={json.dumps(value)}" for field, value in point.items())

@@ -1,4 +1,4 @@
-"""A sweep: Ray Tune runs the trials, Optuna proposes them, and everything comes back as tables.
+"""A sweep: Ray Tune runs the trials, Optuna proposes them unless they are named, and everything comes back as tables.
 
 A run directory holds, per scenario: `results.parquet` (a row an episode), `trials.parquet` (a row a trial, failed
 ones included), `scores.png`, `episodes/` and `policies/` (a file or folder a trial), `optuna.journal` (for
@@ -7,8 +7,8 @@ optuna-dashboard), and beside them `sweep.json`, the resolved settings. Tables o
 
 from __future__ import annotations
 
-import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,59 +17,26 @@ import pandas as pd
 import ray
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from pydantic import BaseModel, ConfigDict, Field
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import ConcurrencyLimiter, Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from mage import scenarios
-from mage.config import FORMAT_VERSION, Config, load_config
-from mage.data.minari_source import load_trajectories
 from mage.errors import MageError
-from mage.files import write_text
 from mage.results import plot_parameters, write_parquet
+from mage.results.variant_plot import plot_variants
+from mage.search.datasets import trajectories_of
+from mage.search.grid import distinct, short_name
 from mage.search.placement import fit_to_cluster
 from mage.search.progress import Progress
-from mage.search.space import check_space, starting_point, to_tune
+from mage.search.settings import SweepSettings, claim_directory
+from mage.search.space import Space, check_space, starting_point, to_tune
 from mage.search.tables import gather_results, gather_trials
-from mage.search.trial import METRIC, TIME, TrialSettings, run_trial
+from mage.search.trial import METRIC, TIME, VARIANT, TrialSettings, run_trial
 from mage.training.ray_board import shown_board
 from mage.training.ray_start import start_ray
 
-FEWEST_TRIALS_TO_STOP = 6
-
-
-class SweepSettings(BaseModel):
-    """Everything that defines a sweep; saved as `sweep.json` and compared when a sweep is resumed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    scenarios: tuple[str, ...] = Field(min_length=1)
-    space: dict[str, Any]
-    preset: str = "cpu"
-    overrides: tuple[str, ...] = ()
-    trials: int = Field(4, ge=1, description="configurations tried per scenario")
-    seeds: int = Field(1, ge=1, description="training seeds a configuration")
-    episodes: int | None = Field(
-        None, ge=1, description="evaluation episodes a training seed; by default the scenario's"
-    )
-    dataset_namespace: str | None = None
-    search_seed: int = 0
-    intermediate_evaluations: int | None = Field(
-        None, ge=0, description="inside stage 2; 0 switches early stopping off; by default 1, with few trials 0"
-    )
-    workers: int = Field(1, ge=1, description="Ray Train workers a trial")
-
-    @property
-    def evaluations(self) -> int:
-        """Intermediate evaluations a trial. Among few trials, early stopping would be decided by the first two."""
-        default = 1 if self.trials >= FEWEST_TRIALS_TO_STOP else 0
-        return default if self.intermediate_evaluations is None else self.intermediate_evaluations
-
-    def config(self, scenario: str) -> Config:
-        """The configuration that the search starts from."""
-        return load_config(self.preset, self.overrides, scenarios.get(scenario).domain)
+__all__ = ["SweepSettings", "prepare_sweep", "run_sweep"]
 
 
 def run_sweep(settings: SweepSettings, out: Path, resume: bool = False, address: str | None = None) -> pd.DataFrame:
@@ -84,12 +51,7 @@ def run_sweep(settings: SweepSettings, out: Path, resume: bool = False, address:
         MageError: bad settings, or a directory that exists (or, to resume, does not fit).
     """
     out = out.absolute()
-    for name in settings.scenarios:
-        check_space(settings.space, settings.config(name))
-    _check_directory(out, settings, resume)
-    for name in settings.scenarios:
-        load_trajectories(scenarios.get(name), namespace=settings.dataset_namespace)
-    write_text(out / "sweep.json", json.dumps(_as_json(settings), indent=1))
+    prepare_sweep(settings, out, resume)
     # Ctrl-C ends the sweep at once, as any other death of the driver; Tune would go on as if all trials had ended
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
     start_ray(address)
@@ -101,8 +63,24 @@ def run_sweep(settings: SweepSettings, out: Path, resume: bool = False, address:
     )
     write_parquet(results, out / "results.parquet")
     write_parquet(trials, out / "trials.parquet")
-    plot_parameters(trials, out / "scores.png")
+    _plot(trials, out / "scores.png")
     return results
+
+
+def prepare_sweep(settings: SweepSettings, out: Path, resume: bool = False) -> None:
+    """Everything that can fail before a sweep runs: its settings, its directory, which is then claimed, and its data.
+
+    Raises:
+        MageError: one of them is not as it must be; nothing is written unless settings and directory are fine.
+    """
+    for name in settings.scenarios:
+        if settings.space is None:
+            settings.variant_configs(name)
+        else:
+            check_space(settings.space, settings.config(name))
+    claim_directory(out, settings, resume)
+    for name in settings.scenarios:
+        trajectories_of(name, settings.dataset_namespace)
 
 
 def _sweep_scenario(name: str, settings: SweepSettings, out: Path) -> None:
@@ -111,15 +89,18 @@ def _sweep_scenario(name: str, settings: SweepSettings, out: Path) -> None:
     if (folder / "results.parquet").exists():
         print(f"{name}: done before, kept")
         return
-    trajectories = load_trajectories(scenarios.get(name), namespace=settings.dataset_namespace)
-    placement = fit_to_cluster(settings.trials, settings.workers, config.training.device != "cpu")
-    progress = Progress(name, settings.trials)
+    variants = distinct(settings.variant_configs(name)) if settings.variants else None
+    count = len(variants) if variants else settings.trials
+    trajectories = trajectories_of(name, settings.dataset_namespace)
+    placement = fit_to_cluster(count, settings.workers, config.training.device != "cpu")
+    progress = Progress(name, count)
     data = f"{trajectories.task.dataset_id} ({trajectories.episodes} episodes, {trajectories.steps} steps)"
-    progress.say(f"{settings.trials} trials x {settings.seeds} training seed(s) on {data}; {placement}")
+    progress.say(f"{count} trials x {settings.seeds} training seed(s) on {data}; {placement}")
     with shown_board(progress.say) as board:
         shared = TrialSettings(
             trajectories=ray.put(trajectories),
             config=config,
+            variants=variants,
             seeds=tuple(range(settings.seeds)),
             episodes=settings.episodes,
             evaluations=settings.evaluations,
@@ -128,11 +109,11 @@ def _sweep_scenario(name: str, settings: SweepSettings, out: Path) -> None:
             board=board,
         )
         grid = _tuner(name, settings, shared, placement.concurrent_trials, progress).fit()
-    results, trials = gather_results(folder), gather_trials(grid, name, settings, config)
-    if len(trials) < settings.trials or "unfinished" in set(trials["status"]):
+    results, trials = gather_results(folder), gather_trials(grid, name, settings, shared.configure)
+    if len(trials) < count or "unfinished" in set(trials["status"]):
         raise MageError(f"the sweep of {name} was interrupted; nothing is lost: repeat the command with --resume")
     write_parquet(trials, folder / "trials.parquet")
-    plot_parameters(trials, folder / "scores.png")
+    _plot(trials, folder / "scores.png")
     for _, row in trials[trials["status"] == "failed"].iterrows():
         progress.say(f"trial {row['trial_id']} failed: {row['error']} (log: {row['log']})")
     write_parquet(results, folder / "results.parquet")
@@ -148,32 +129,31 @@ def _tuner(
     if tune.Tuner.can_restore(str(path)):
         return tune.Tuner.restore(str(path), trainable=trainable, resume_errored=True)
     shared.folder.mkdir(parents=True, exist_ok=True)
-    searcher = _searcher(name, settings, shared.config, shared.folder)
-    return tune.Tuner(
-        trainable,
-        param_space=to_tune(settings.space),
-        tune_config=tune.TuneConfig(
-            metric=METRIC,
-            mode="max",
-            num_samples=settings.trials,
-            search_alg=ConcurrencyLimiter(searcher, concurrent),
-            scheduler=_scheduler(settings.evaluations),
-        ),
-        run_config=tune.RunConfig(name="tune", storage_path=str(shared.folder), callbacks=[progress], verbose=0),
+    run_config = tune.RunConfig(name="tune", storage_path=str(shared.folder), callbacks=[progress], verbose=0)
+    configure = partial(tune.TuneConfig, metric=METRIC, mode="max")
+    if settings.space is None:
+        tried: dict[str, Any] = {VARIANT: tune.grid_search(list(shared.variants or ()))}
+        every_one = configure(max_concurrent_trials=concurrent)
+        return tune.Tuner(trainable, param_space=tried, tune_config=every_one, run_config=run_config)
+    proposed = configure(
+        num_samples=settings.trials,
+        search_alg=ConcurrencyLimiter(_searcher(name, settings, settings.space, shared), concurrent),
+        scheduler=_scheduler(settings.evaluations),
     )
+    return tune.Tuner(trainable, param_space=to_tune(settings.space), tune_config=proposed, run_config=run_config)
 
 
-def _searcher(name: str, settings: SweepSettings, config: Config, folder: Path) -> Searcher:
+def _searcher(name: str, settings: SweepSettings, space: Space, shared: TrialSettings) -> Searcher:
     """Optuna's TPE. The study is a journal file, which is safe on a shared disk and which optuna-dashboard opens."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    first = starting_point(settings.space, config)
+    first = starting_point(space, shared.config)
     return OptunaSearch(
         metric=METRIC,
         mode="max",
         points_to_evaluate=[first] if first else None,
         seed=settings.search_seed,
         study_name=name,
-        storage=JournalStorage(JournalFileBackend(str(folder / "optuna.journal"))),
+        storage=JournalStorage(JournalFileBackend(str(shared.folder / "optuna.journal"))),
     )
 
 
@@ -184,26 +164,9 @@ def _scheduler(evaluations: int) -> TrialScheduler:
     return ASHAScheduler(time_attr=TIME, max_t=evaluations + 1, grace_period=1, reduction_factor=1.5)
 
 
-def _check_directory(out: Path, settings: SweepSettings, resume: bool) -> None:
-    """MageError where the run directory is taken or, to resume, holds no sweep or another one."""
-    path = out / "sweep.json"
-    if not resume:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise MageError(f"the run directory {out} exists; choose another --out, or go on with it by --resume")
-        return
-    if not path.is_file():
-        raise MageError(f"there is no sweep to resume in {out}: sweep.json is missing; give the --out of the first run")
-    try:
-        wanted, there = _as_json(settings), json.loads(path.read_text())
-    except ValueError:
-        raise MageError(f"{path} is damaged; start the sweep anew with another --out") from None
-    differ = [field for field in wanted if wanted[field] != there.get(field)]
-    if differ:
-        told = ", ".join(f"{field} (then {there.get(field)}, now {wanted[field]})" for field in differ)
-        raise MageError(
-            f"the sweep in {out} was started with other settings: {told}; repeat the first command with --resume"
-        )
-
-
-def _as_json(settings: SweepSettings) -> dict[str, Any]:
-    return json.loads(settings.model_dump_json()) | {"format_version": FORMAT_VERSION}
+def _plot(trials: pd.DataFrame, path: Path) -> None:
+    """Score against what was varied: fields, or variants by name."""
+    if VARIANT in trials.columns:
+        plot_variants(trials.assign(**{VARIANT: trials[VARIANT].map(short_name)}), path)
+    else:
+        plot_parameters(trials, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ from ray import tune
 from mage.config import Config
 from mage.errors import MageError, first_line
 from mage.results import RESULT_COLUMNS, load
-from mage.search.trial import METRIC, TIME, configure
+from mage.search.settings import SweepSettings
+from mage.search.trial import METRIC, TIME
+
+Configure = Callable[[Mapping[str, Any]], Config]
 
 
 def gather_results(folder: Path) -> pd.DataFrame:
@@ -21,7 +25,7 @@ def gather_results(folder: Path) -> pd.DataFrame:
     return load(folder)
 
 
-def gather_trials(grid: tune.ResultGrid, scenario: str, settings: Any, config: Config) -> pd.DataFrame:
+def gather_trials(grid: tune.ResultGrid, scenario: str, settings: SweepSettings, configure: Configure) -> pd.DataFrame:
     """One row a trial: its configuration, how it ended (finished, stopped early or failed), score and time."""
     rows = []
     for result in grid:
@@ -37,7 +41,7 @@ def gather_trials(grid: tune.ResultGrid, scenario: str, settings: Any, config: C
                 "success_rate": metrics.get("success_rate"),
                 "seeds": settings.seeds,
                 "seconds": metrics.get("time_total_s"),
-                "config_hash": _hash(config, point),
+                "config_hash": _hash(configure, point),
                 "log": result.path,
                 **point,
             }
@@ -45,9 +49,9 @@ def gather_trials(grid: tune.ResultGrid, scenario: str, settings: Any, config: C
     return pd.DataFrame(rows)
 
 
-def _hash(config: Config, point: dict[str, Any]) -> str | None:
+def _hash(configure: Configure, point: dict[str, Any]) -> str | None:
     try:
-        return configure(config, point).hash()
+        return configure(point).hash()
     except MageError:  # values that exclude each other: the trial has failed with that very sentence
         return None
 

@@ -21,6 +21,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from mage.config import Config, make_config, with_field
 from mage.data.trajectories import Trajectories
 from mage.evaluation.episodes import evaluate_policies
+from mage.evaluation.inspection import add_rollouts
 from mage.evaluation.rollout import Rollout, batches
 from mage.model.policy import Policy
 from mage.results import load, write_parquet
@@ -28,21 +29,28 @@ from mage.search.space import in_short
 from mage.training.ray_train import Placement, train_with_ray
 from mage.training.trainer import save_run
 
-METRIC, TIME = "score", "eval_step"
+METRIC, TIME, VARIANT = "score", "eval_step", "variant"
 
 
 @dataclass(frozen=True)
 class TrialSettings:
-    """What all trials of a scenario share."""
+    """What all trials of a scenario share; `variants` are the configurations by name, where the trials are named."""
 
     trajectories: ray.ObjectRef[Trajectories]
     config: Config
+    variants: Mapping[str, Config] | None
     seeds: tuple[int, ...]
     episodes: int | None
     evaluations: int
     placement: Placement
     folder: Path
     board: Any
+
+    def configure(self, point: Mapping[str, Any]) -> Config:
+        """The configuration of a trial: the variant of that name, or the common one with the point's fields set."""
+        if self.variants is not None:
+            return self.variants[point[VARIANT]]
+        return configure(self.config, point)
 
 
 class ForwardEvaluations(TuneReportCallback):
@@ -60,7 +68,7 @@ def run_trial(point: Mapping[str, Any], settings: TrialSettings) -> None:
     Episodes and policies are named by the configuration, so one that Optuna proposes twice is not trained twice;
     training is named by the trial, so a trial that was interrupted goes on where it was.
     """
-    config = configure(settings.config, point)
+    config = settings.configure(point)
     episodes = settings.folder / "episodes" / f"{config.hash()}.parquet"
     if episodes.exists():
         results = load(episodes)
@@ -88,9 +96,13 @@ def _train_and_evaluate(config: Config, point: Mapping[str, Any], settings: Tria
     )
     actors, gpus = settings.placement.cpus, settings.placement.workers if settings.placement.use_gpu else 0
     settings.board.say.remote(f"{label} trained; {actors} actor(s) evaluate it")
-    for policy, history in trained:
-        save_run(settings.folder / "policies" / config.hash() / f"seed-{policy.training_seed}", policy, history)
-    return evaluate_policies([policy for policy, _ in trained], settings.episodes, actors, gpus, extra=point)
+    policies = [run.policy for run in trained]
+    folders = [settings.folder / "policies" / config.hash() / f"seed-{seed}" for seed in settings.seeds]
+    for folder, run in zip(folders, trained, strict=True):
+        save_run(folder, run)
+    results = evaluate_policies(policies, settings.episodes, actors, gpus, extra=point)
+    add_rollouts(folders, policies, config.evaluation.inspection_episodes, actors, gpus)
+    return results
 
 
 def intermediate_score(policies: list[Policy]) -> float:

@@ -6,10 +6,11 @@ from mage.config import Config
 
 
 def milestones(config: Config, evaluations: int) -> list[int]:
-    """Steps (over both stages) at which a scheduler may look: `evaluations` evenly spaced points inside stage 2, then
-    the end.
+    """Steps (over all stages) at which a scheduler may look: `evaluations` evenly spaced points inside stage 2 of MAGE
+    (the one stage of a reference), then the end.
     """
-    training = config.training
-    first, second = training.autoencoder.steps, training.transformer.steps
-    inside = [first + second * (i + 1) // (evaluations + 1) for i in range(evaluations)]
-    return sorted({*inside, first + second + training.inverse_dynamics.steps})
+    name = "transformer" if config.algorithm == "mage" else "reference"
+    steps = {stage: getattr(config.training, stage).steps for stage in config.stages}
+    before = sum(steps[stage] for stage in config.stages[: config.stages.index(name)])
+    inside = [before + steps[name] * (i + 1) // (evaluations + 1) for i in range(evaluations)]
+    return sorted({*inside, config.total_steps})

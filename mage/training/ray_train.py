@@ -25,10 +25,13 @@ from ray.train.v2.api.callback import UserCallback
 from mage.config import Config, make_config
 from mage.data.trajectories import Trajectories
 from mage.errors import MageError, first_line
+from mage.files import write_json
 from mage.model.policy import Policy
+from mage.training.algorithms import load_policy
 from mage.training.distributed import rank
+from mage.training.inspection import inspect_training
 from mage.training.milestones import milestones
-from mage.training.trainer import History, Trainer
+from mage.training.trainer import History, Trained, Trainer
 
 MAX_WORKER_FAILURES = 2
 
@@ -66,8 +69,8 @@ def train_with_ray(
     evaluations: int = 0,
     score: Callable[[list[Policy]], float] | None = None,
     callbacks: Sequence[UserCallback] = (),
-) -> list[tuple[Policy, History]]:
-    """Trains one policy per seed on a group of Ray Train workers; returns each with its loss curve.
+) -> list[Trained]:
+    """Trains one policy per seed on a group of Ray Train workers; returns each with its loss curve and inspection.
 
     Args:
         trajectories: in Ray's object store, shared by the workers of a node.
@@ -117,7 +120,7 @@ def train_with_ray(
         raise MageError(f"training {name} left no checkpoint in {storage}; look at the workers' logs")
     with result.checkpoint.as_directory() as folder:
         folders = [seed_folder(folder, seed) for seed in seeds]
-        return [(Policy.load(folder), read_history(folder)) for folder in folders]
+        return [Trained(load_policy(own), read_history(own), read_inspection(own)) for own in folders]
 
 
 def train_loop(settings: dict[str, Any]) -> None:
@@ -168,6 +171,7 @@ def report(trainers: list[Trainer], metrics: dict[str, float], with_policies: bo
             trainer.save(seed_folder(folder, trainer.seed))
             if with_policies:
                 trainer.policy().save(seed_folder(folder, trainer.seed))
+                write_json(seed_folder(folder, trainer.seed) / "inspection.json", inspect_training(trainer))
         ray.train.report(metrics, checkpoint=Checkpoint.from_directory(folder))
 
 
@@ -175,6 +179,12 @@ def read_history(folder: Path) -> History:
     """The loss curve that a checkpoint of one seed remembers."""
     history: History = json.loads((folder / "training.json").read_text())["history"]
     return history
+
+
+def read_inspection(folder: Path) -> dict[str, Any]:
+    """What the first worker found when training was done."""
+    inspection: dict[str, Any] = json.loads((folder / "inspection.json").read_text())
+    return inspection
 
 
 def seed_folder(folder: str | Path, seed: int) -> Path:

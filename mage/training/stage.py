@@ -101,9 +101,7 @@ class Stage:
         self._totals, self._counted = {}, 0
 
     def save(self, folder: Path) -> None:
-        """Writes the objective's weights and the optimiser's state; only meaningful right after `train_until`."""
-        weights = {name: tensor.contiguous() for name, tensor in self.objective.state_dict().items()}
-        save_file(weights, folder / "objective.safetensors")
+        """Writes the optimiser's state; only meaningful right after `train_until`. The weights are the trainer's."""
         state = {}
         for index, parameter in enumerate(self.parameters):
             for name, value in self.optimizer.state[parameter].items():
@@ -112,7 +110,6 @@ class Stage:
 
     def load(self, folder: Path, step: int) -> None:
         """Goes on from what `save` wrote at `step`."""
-        self.objective.load_state_dict(load_file(folder / "objective.safetensors"))
         state = load_file(folder / "optimizer.safetensors")
         for index, parameter in enumerate(self.parameters if step else []):
             names = ("step", "exp_avg", "exp_avg_sq")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
@@ -17,20 +19,19 @@ class TrueTokens:
     """
 
     def __init__(self, autoencoder: TrajectoryAutoencoder, windows: Windows, draws: int) -> None:
-        self.autoencoder, self.windows = autoencoder, windows
-        self.kept_NT = self._encode_all() if draws >= len(windows) else None
+        self.autoencoder, self.windows, self.draws = autoencoder, windows, draws
 
     def take(self, indices_B: Tensor) -> list[Tensor]:
         """One (B, l_k) map a scale."""
-        if self.kept_NT is None:
-            return self.autoencoder.encode(self.windows.take(indices_B).trajectory_BHX)
-        return list(self.kept_NT[indices_B].long().split(self.autoencoder.config.schedule, dim=1))
+        if self.draws < len(self.windows):
+            return self._encode(indices_B)
+        return list(self._kept[indices_B].long().split(self.autoencoder.config.schedule, dim=1))
 
-    def _encode_all(self, batch_size: int = 1024) -> Tensor:
-        parts = []
-        for start in range(0, len(self.windows), batch_size):
-            indices = torch.arange(
-                start, min(start + batch_size, len(self.windows)), device=self.windows.rows_NX.device
-            )
-            parts.append(torch.cat(self.autoencoder.encode(self.windows.take(indices).trajectory_BHX), 1).int())
-        return torch.cat(parts)
+    def _encode(self, indices_B: Tensor) -> list[Tensor]:
+        batch = self.windows.take(indices_B)
+        return self.autoencoder.encode(batch.trajectory_BHX, batch.condition_BY[:, :1])
+
+    @cached_property
+    def _kept(self) -> Tensor:
+        everything = torch.arange(len(self.windows), device=self.windows.device)
+        return torch.cat([torch.cat(self._encode(part), 1).int() for part in everything.split(1024)])

@@ -1,7 +1,7 @@
-"""One training seed of MAGE: stage 1, stage 2 and, where wanted, stage 2b; stoppable and resumable at any step.
+"""One training seed of an algorithm, stage after stage; stoppable and resumable at any step.
 
-A trained stage 1 is an artefact of its own, named by the hash of all that determines it (data, configuration, seed),
-so that configurations which differ in stage 2 only train it once.
+A trained stage 1 of MAGE is an artefact of its own, named by the hash of all that determines it (data, configuration,
+seed), so that configurations which differ in stage 2 only train it once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -20,21 +22,15 @@ from mage.config import FORMAT_VERSION, Config, digest
 from mage.data.trajectories import Statistics, Trajectories, target_return
 from mage.data.windows import Windows
 from mage.errors import MageError
-from mage.files import write_text
-from mage.model.autoencoder import TrajectoryAutoencoder
+from mage.files import write_json, write_text
 from mage.model.policy import Policy
 from mage.model.quantizer import codebook_use
-from mage.model.transformer import MultiScaleTransformer
-from mage.training.autoencoder_objective import AutoencoderObjective
+from mage.training.algorithms import ALGORITHMS, Material
 from mage.training.distributed import all_agree, rank
-from mage.training.inverse_dynamics_objective import InverseDynamicsObjective
 from mage.training.stage import Stage
-from mage.training.tokens import TrueTokens
-from mage.training.transformer_objective import TransformerObjective
 
 Log = Callable[[str], None]
 History = list[dict[str, float | str]]
-STAGES = ("autoencoder", "transformer", "inverse_dynamics")
 
 
 class Trainer:
@@ -46,7 +42,7 @@ class Trainer:
         seed: training seed: initial weights, batches, noise.
         artefacts: a folder in which trained autoencoders are kept and looked for.
         log: is told, in a line, whenever there is something to say.
-        windows: of these trajectories, where another seed's trainer has them already.
+        windows: of these trajectories and this configuration, where another seed's trainer has them already.
     """
 
     def __init__(
@@ -58,21 +54,25 @@ class Trainer:
         log: Log = lambda line: None,
         windows: Windows | None = None,
     ) -> None:
+        if config.discount is not None:
+            task = trajectories.task.model_copy(update={"discount": config.discount})
+            trajectories = replace(trajectories, task=task)
         self.trajectories, self.config, self.seed, self.log = trajectories, config, seed, log
+        self.algorithm = ALGORITHMS[config.algorithm]
         self.statistics = Statistics.from_trajectories(trajectories)
         self.device = choose_device(config.training.device)
-        self.windows = windows or Windows(trajectories, self.statistics, config.autoencoder.horizon, self.device)
-        dims = trajectories.observation_size, trajectories.action_size
+        horizon, sequence = self.algorithm.horizon(config), config.autoencoder.sequence
+        self.windows = windows or Windows(trajectories, self.statistics, horizon, self.device, sequence)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.autoencoder = TrajectoryAutoencoder(config.autoencoder, config.inverse_dynamics, *dims).to(self.device)
-            self.transformer = MultiScaleTransformer(config.transformer, config.autoencoder, dims[0]).to(self.device)
+            networks = self.algorithm.policy.build(config, trajectories.observation_size, trajectories.action_size)
+        self.networks = {name: network.to(self.device) for name, network in networks.items()}
         self.finished_history: History = []
-        self.artefact = artefacts / self._artefact_name() if artefacts else None
+        self.artefact = artefacts / self._artefact_name() if artefacts and config.algorithm == "mage" else None
         if self.artefact and all_agree((self.artefact / "history.json").is_file()):
             self._take_artefact(self.artefact)
         else:
-            self.stage = self._begin("autoencoder")
+            self.stage = self._begin(config.stages[0])
 
     @property
     def step(self) -> int:
@@ -82,7 +82,7 @@ class Trainer:
     @property
     def total_steps(self) -> int:
         """Steps of all stages."""
-        return sum(getattr(self.config.training, name).steps for name in STAGES)
+        return self.config.total_steps
 
     @property
     def history(self) -> History:
@@ -101,15 +101,19 @@ class Trainer:
 
     def policy(self) -> Policy:
         """The policy as trained so far (shares the weights)."""
-        target = target_return(self.trajectories, self.config.evaluation.target_return_quantile)
+        target = target_return(
+            self.trajectories,
+            self.config.evaluation.target_return_quantile,
+            of_episodes=self.config.target_return_rule == "decremented",
+        )
         task = self.trajectories.task
-        return Policy(self.config, task, self.statistics, self.autoencoder, self.transformer, target, self.seed)
+        return self.algorithm.policy(self.config, task, self.statistics, self.networks, target, self.seed)
 
     def save(self, folder: Path) -> None:
         """Writes a checkpoint from which `load` goes on: safetensors and JSON."""
         folder.mkdir(parents=True, exist_ok=True)
-        save_weights(self.autoencoder, folder / "autoencoder.safetensors")
-        save_weights(self.transformer, folder / "transformer.safetensors")
+        for name, network in self.networks.items():
+            save_weights(network, folder / f"{name}.safetensors")
         self.stage.save(folder)
         described = {
             "format_version": FORMAT_VERSION,
@@ -138,8 +142,8 @@ class Trainer:
                 raise MageError(
                     f"the checkpoint {folder} has {name} {described.get(name)}, this run has {value}; use a new --out"
                 )
-        self.autoencoder.load_state_dict(load_file(folder / "autoencoder.safetensors"))
-        self.transformer.load_state_dict(load_file(folder / "transformer.safetensors"))
+        for name, network in self.networks.items():
+            network.load_state_dict(load_file(folder / f"{name}.safetensors"))
         self.stage = self._begin(described["stage"])
         self.stage.load(folder, described["step"])
         self.finished_history = described["history"]
@@ -147,39 +151,26 @@ class Trainer:
     def _begin(self, name: str) -> Stage:
         """The named stage at its step 0, on the weights at hand."""
         training = self.config.training
-        config = getattr(training, name)
-        objective: torch.nn.Module
-        if name == "autoencoder":
-            objective = AutoencoderObjective(self.autoencoder, self.config.inverse_dynamics, self.windows)
-        elif name == "transformer":
-            tokens = TrueTokens(self.autoencoder.eval(), self.windows, config.steps * config.batch_size)
-            # seeded like the networks: adapters start the same whether stage 1 was trained here or taken from an
-            # artefact
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(self.seed)
-                objective = TransformerObjective(
-                    self.transformer, self.autoencoder, self.config.transformer, self.windows, tokens
-                )
-        else:
-            objective = InverseDynamicsObjective(self.autoencoder, self.transformer, self.windows)
-        return Stage(name, objective, len(self.windows), config, training, self.seed)
+        material = Material(self.config, self.networks, self.windows, self.trajectories.task.discount)
+        objective = self.algorithm.objective(name, material)
+        return Stage(name, objective, len(self.windows), getattr(training, name), training, self.seed)
 
     def _next_stage(self) -> None:
-        """Goes on to the next stage that has any steps; stays in the last one when all is done."""
-        done = self.stage.name
-        following = [name for name in STAGES[STAGES.index(done) + 1 :] if getattr(self.config.training, name).steps]
-        if not following:
+        """Goes on to the next stage; stays in the last one when all is done."""
+        done, stages = self.stage.name, self.config.stages
+        if done == stages[-1]:
             return
         self.finished_history = self.history
         if done == "autoencoder":
             self._record_codebook_use()
-        self.stage = self._begin(following[0])
+        self.stage = self._begin(stages[stages.index(done) + 1])
 
     def _record_codebook_use(self) -> None:
         """Logs how the dataset uses the codebook after stage 1, and keeps the stage-1 artefact."""
         count = min(len(self.windows), 4096)
         spread = torch.linspace(0, len(self.windows) - 1, count, device=self.device).long()
-        token_maps = self.autoencoder.eval().encode(self.windows.take(spread).trajectory_BHX)
+        batch = self.windows.take(spread)
+        token_maps = self.networks["autoencoder"].eval().encode(batch.trajectory_BHX, batch.condition_BY[:, :1])  # type: ignore[operator]
         size = self.config.autoencoder.codebook_size
         use = codebook_use(token_maps, size)
         self.finished_history.append({"stage": "codebook", "step": self.stage.step, **use})
@@ -191,7 +182,8 @@ class Trainer:
             self._keep_artefact(self.artefact)
 
     def _starts_at(self, stage: str) -> int:
-        return sum(getattr(self.config.training, name).steps for name in STAGES[: STAGES.index(stage)])
+        before = self.config.stages[: self.config.stages.index(stage)]
+        return sum(getattr(self.config.training, name).steps for name in before)
 
     def _artefact_name(self) -> str:
         task = self.trajectories.task
@@ -202,7 +194,7 @@ class Trainer:
     def _keep_artefact(self, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=".unfinished-"))
-        save_weights(self.autoencoder, folder / "autoencoder.safetensors")
+        save_weights(self.networks["autoencoder"], folder / "autoencoder.safetensors")
         (folder / "history.json").write_text(json.dumps(self.finished_history))
         try:
             os.replace(folder, target)
@@ -210,16 +202,25 @@ class Trainer:
             shutil.rmtree(folder)
 
     def _take_artefact(self, folder: Path) -> None:
-        self.autoencoder.load_state_dict(load_file(folder / "autoencoder.safetensors"))
+        self.networks["autoencoder"].load_state_dict(load_file(folder / "autoencoder.safetensors"))
         self.finished_history = json.loads((folder / "history.json").read_text())
         self.stage = self._begin("transformer")
         self.log(f"autoencoder: taken from {folder.name}")
 
 
-def save_run(folder: Path, policy: Policy, history: History) -> None:
-    """Writes a trained policy and, as `metrics.jsonl`, how it was trained."""
-    policy.save(folder)
-    write_text(folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in history))
+class Trained(NamedTuple):
+    """What training leaves: the policy, its loss curve, and what explains its score (`mage.training.inspection`)."""
+
+    policy: Policy
+    history: History
+    inspection: dict[str, Any]
+
+
+def save_run(folder: Path, trained: Trained) -> None:
+    """Writes a trained policy, as `metrics.jsonl` how it was trained, and `inspection.json`."""
+    trained.policy.save(folder)
+    write_text(folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in trained.history))
+    write_json(folder / "inspection.json", trained.inspection)
 
 
 def describe(row: dict[str, float | str], steps: int) -> str:

@@ -9,6 +9,7 @@ from mage.data.trajectories import (
     MINIMUM_STD,
     Statistics,
     Task,
+    Trajectories,
     describe,
     fingerprint,
     returns_to_go,
@@ -52,6 +53,20 @@ def test_the_target_return_of_quantile_one_is_the_best_seen(lengths: list[int]) 
     returns = returns_to_go(trajectories.rewards, trajectories.episode_starts, trajectories.task.discount)
     assert target_return(trajectories, 1.0) == returns.max()
     assert returns.min() <= target_return(trajectories) <= returns.max()
+
+
+@given(LENGTHS, st.floats(0.0, 1.0))
+def test_a_target_of_episodes_is_a_quantile_of_what_whole_episodes_got(lengths: list[int], quantile: float) -> None:
+    trajectories = make_trajectories(lengths)
+    discounts = [trajectories.task.discount ** np.arange(length) for length in lengths]
+    whole = np.array([part @ discount for part, discount in zip(_episodes(trajectories), discounts, strict=True)])
+    assert target_return(trajectories, quantile, of_episodes=True) == pytest.approx(
+        np.quantile(whole, quantile), abs=1e-5
+    )
+
+
+def _episodes(trajectories: Trajectories) -> list[np.ndarray]:
+    return np.split(trajectories.rewards.astype(np.float64), trajectories.episode_starts[1:-1])
 
 
 def test_a_quantile_above_one_is_refused() -> None:

@@ -4,8 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mage.data.trajectories import Statistics
-from mage.data.windows import Windows
+from mage.data.trajectories import Statistics, returns_to_go
+from mage.data.windows import Windows, step_layout, step_size
 from mage.errors import MageError
 from tests.data.builders import make_trajectories
 
@@ -18,7 +18,7 @@ def test_a_window_starts_at_every_step_and_never_crosses_episodes(lengths: list[
     trajectories = make_trajectories(lengths)
     windows = Windows(trajectories, IDENTITY, horizon)
     assert len(windows) == sum(lengths)
-    trajectory, mask, _ = windows.take(torch.arange(len(windows)))
+    trajectory, mask, *_ = windows.take(torch.arange(len(windows)))
     assert (trajectory.shape, mask.shape) == ((sum(lengths), horizon, 4), (sum(lengths), horizon))
     for start in range(len(windows)):
         episode = int(trajectories.observations[start, 1])
@@ -47,9 +47,68 @@ def test_the_data_behind_the_windows_is_a_copy() -> None:
     trajectories = make_trajectories([4])
     windows = Windows(trajectories, IDENTITY, 2)
     windows.actions_NA.zero_()
-    windows.rows_NX.zero_()
+    windows.conditions_NY.zero_()
+    windows.rewards_N.zero_()
     assert np.abs(trajectories.actions).min() > 0
+    assert np.abs(trajectories.rewards).min() > 0
     assert trajectories.observations[3, 0] == 3
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(1, 12))
+def test_rows_count_timesteps_from_the_start_of_their_episode(lengths: list[int], horizon: int) -> None:
+    trajectories = make_trajectories(lengths)
+    windows = Windows(trajectories, IDENTITY, horizon)
+    assert windows.timestep_N.tolist() == [step for length in lengths for step in range(length)]
+    rows_BH, mask_BH = windows.rows(torch.arange(len(windows)))
+    counted_BH = windows.timestep_N[rows_BH]
+    within = mask_BH.bool()
+    expected_BH = windows.timestep_N[:, None] + torch.arange(horizon)
+    assert torch.equal(counted_BH[within], expected_BH[within])
+
+
+@pytest.mark.parametrize("sequence", ["return_state", "state", "action", "return_state_action"])
+def test_a_step_holds_what_the_sequence_names_in_its_order(sequence: str) -> None:
+    trajectories = make_trajectories([4, 3])
+    batch = Windows(trajectories, IDENTITY, 3, sequence=sequence).take(torch.arange(7))
+    layout = step_layout(sequence, 3, 1)
+    assert list(layout) == sequence.split("_")
+    assert batch.trajectory_BHX.shape == (7, 3, step_size(sequence, 3, 1))
+    returns = returns_to_go(trajectories.rewards, trajectories.episode_starts, trajectories.task.discount)
+    values = {"return": returns[:, None], "state": trajectories.observations, "action": trajectories.actions}
+    for name, part in layout.items():
+        np.testing.assert_array_equal(batch.trajectory_BHX[:, 0, part], values[name])
+    np.testing.assert_array_equal(batch.condition_BY, np.concatenate([values["return"], values["state"]], 1))
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.data())
+def test_a_transition_leads_to_the_next_step_and_ends_only_at_a_terminal_state(
+    lengths: list[int], data: st.DataObject
+) -> None:
+    terminated = np.array(data.draw(st.lists(st.booleans(), min_size=len(lengths), max_size=len(lengths))))
+    trajectories = make_trajectories(lengths, terminations=terminated)
+    statistics = Statistics(
+        IDENTITY.observation_mean, IDENTITY.observation_std, IDENTITY.return_to_go_mean, np.full(1, 4.0, np.float32)
+    )
+    steps = Windows(trajectories, statistics, 2).transitions(torch.arange(sum(lengths)))
+    np.testing.assert_array_equal(steps.observation_BS, trajectories.observations)
+    np.testing.assert_array_equal(steps.action_BA, trajectories.actions)
+    np.testing.assert_allclose(steps.reward_B, trajectories.rewards / 4)
+    for row in range(sum(lengths)):
+        episode = int(trajectories.observations[row, 1])
+        last = row == trajectories.episode_starts[episode + 1] - 1
+        np.testing.assert_array_equal(steps.next_observation_BS[row], trajectories.observations[row + (not last)])
+        assert bool(steps.terminal_B[row]) == (last and terminated[episode])
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(0, 100))
+def test_weights_by_return_rise_with_the_return_from_0_to_1(lengths: list[int], seed: int) -> None:
+    trajectories = make_trajectories(lengths, seed)
+    windows = Windows(trajectories, IDENTITY, 1)
+    weight_N, return_N = windows.weight_N, windows.conditions_NY[:, 0]
+    assert (float(weight_N.min()), float(weight_N.max())) in ((0.0, 1.0), (0.0, 0.0))
+    assert torch.equal(weight_N[return_N.argsort()], weight_N.sort().values)
+    if len(windows) > 1:
+        assert weight_N[return_N.argmax()] == 1
 
 
 def test_a_horizon_of_zero_is_refused() -> None:

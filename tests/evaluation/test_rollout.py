@@ -27,8 +27,12 @@ class Thrust:
     target_return = 0.5
     observation_size = 2
 
-    def __init__(self, task: Task, random: bool = False) -> None:
-        self.task, self.random = task, random
+    def __init__(self, task: Task, random: bool = False, decrements_target: bool = False) -> None:
+        self.task, self.random, self.decrements_target = task, random, decrements_target
+        self.resets = 0
+
+    def reset(self) -> None:
+        self.resets += 1
 
     def act(
         self,
@@ -39,7 +43,7 @@ class Thrust:
         if self.random and generators:
             return np.array([[torch.rand((), generator=own)] for own in generators], dtype=np.float32)
         force = self.target_return if return_to_go is None else return_to_go
-        return np.full((len(observations), 1), force, dtype=np.float32)
+        return np.broadcast_to(np.asarray(force, np.float32), len(observations))[:, None]
 
 
 def shortened(policy: Policy, steps: int = 40, **changes: Any) -> Policy:
@@ -94,6 +98,76 @@ def test_a_target_return_given_wins_over_the_policys_own() -> None:
     policy = Thrust(MOUNTAIN_CAR)
     assert play(policy, 2, [0, 1])[0]["return"] == pytest.approx(-0.1 * 0.5**2 * 9)
     assert play(policy, 2, [0, 1], return_to_go=0.2)[0]["return"] == pytest.approx(-0.1 * 0.2**2 * 9)
+
+
+class Diary:
+    """What a rollout shows on its way."""
+
+    def __init__(self) -> None:
+        self.observations: list[np.ndarray] = []
+        self.targets: list[np.ndarray] = []
+
+    def __call__(self, observations: np.ndarray, targets: np.ndarray) -> None:
+        self.observations.append(observations.copy())
+        self.targets.append(targets.copy())
+
+
+def test_a_constant_target_is_asked_for_at_every_step() -> None:
+    diary = Diary()
+    play(Thrust(MOUNTAIN_CAR), 3, [0, 1], visit=diary)
+    assert np.array(diary.targets).tolist() == [[0.5, 0.5]] * 9
+
+
+@pytest.mark.parametrize("discount", [1.0, 0.9])
+def test_a_decremented_target_is_what_is_left_to_get(discount: float) -> None:
+    task, diary = MOUNTAIN_CAR.model_copy(update={"discount": discount}), Diary()
+    policy = Thrust(task, decrements_target=True)
+    rows = play(policy, 3, [0, 1], return_to_go=0.3, visit=diary)
+    target, total = 0.3, 0.0
+    for seen in diary.targets:
+        assert seen == pytest.approx([target, target], rel=1e-6)
+        reward = -0.1 * target**2  # what the mountain car pays for the force asked for
+        target, total = (target - reward) / discount, total + reward
+    assert len(diary.targets) == 9
+    assert [row["return"] for row in rows] == pytest.approx([total, total], rel=1e-5)
+
+
+def test_targets_of_environments_that_have_ended_are_shown_no_more() -> None:
+    spec = gym.spec("MountainCarContinuous-v0").to_json().replace("999", "200")
+    task, diary = make_task(environment_spec=spec, reference_scores=None), Diary()
+    rows = play(Swing(task), 3, [0, 1, 2], visit=diary)
+    lengths = sorted(row["length"] for row in rows)
+    assert lengths[0] < lengths[-1]
+    assert [len(shown) for shown in diary.targets] == [
+        sum(length > step for length in lengths) for step in range(lengths[-1])
+    ]
+    assert [shown.shape for shown in diary.observations] == [(len(targets), 2) for targets in diary.targets]
+
+
+class Swing(Thrust):
+    """Pushes the way it rolls, which brings the car home sooner or later."""
+
+    def act(
+        self,
+        observations: np.ndarray,
+        return_to_go: np.ndarray | float | None,
+        generators: list[torch.Generator] | None,
+    ) -> np.ndarray:
+        return np.sign(observations[:, 1:] + 1e-9).astype(np.float32)
+
+
+def test_a_policy_is_reset_before_every_batch_of_episodes() -> None:
+    policy, rollout = Thrust(MOUNTAIN_CAR), Rollout(MOUNTAIN_CAR, 2)
+    for expected in (1, 2):
+        rollout.run(policy, [0, 1])
+        assert policy.resets == expected
+    rollout.close()
+
+
+def test_looking_on_changes_nothing(tiny_policy: Policy) -> None:
+    policy, diary = shortened(tiny_policy), Diary()
+    assert play(policy, 3, [0, 1], visit=diary) == play(policy, 3, [0, 1])
+    assert np.array(diary.observations).shape == (40, 2, policy.observation_size)
 
 
 def test_the_randomness_of_an_episode_follows_its_number_not_its_place() -> None:

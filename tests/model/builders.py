@@ -1,5 +1,7 @@
 """Small untrained networks, the same for the same seed, and latents and conditions to feed them."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -11,23 +13,39 @@ from mage.model.transformer import MultiScaleTransformer
 OBSERVATION_SIZE, ACTION_SIZE = 5, 2
 
 
-def autoencoder_config(scales: tuple[int, ...] = (1, 3, 8), codebook_size: int = 16) -> AutoencoderConfig:
-    return AutoencoderConfig(
-        horizon=scales[-1] * 2,
-        latent_stride=2,
-        num_scales=len(scales),
-        scales=scales,
-        codebook_size=codebook_size,
-        code_dim=8,
-        embed_dim=16,
-        num_heads=2,
-        encoder_blocks=1,
-        decoder_blocks=2,
-    )
+def autoencoder_config(
+    scales: tuple[int, ...] = (1, 3, 8), codebook_size: int = 16, **changes: Any
+) -> AutoencoderConfig:
+    values = {
+        "horizon": scales[-1] * 2,
+        "latent_stride": 2,
+        "num_scales": len(scales),
+        "scales": scales,
+        "codebook_size": codebook_size,
+        "code_dim": 8,
+        "embed_dim": 16,
+        "num_heads": 2,
+        "encoder_blocks": 1,
+        "decoder_blocks": 2,
+    }
+    return AutoencoderConfig.model_validate(values | changes)
+
+
+def transformer_config(**changes: Any) -> TransformerConfig:
+    return TransformerConfig.model_validate({"depth": 2, "embed_dim": 16, "num_heads": 2, "adapter_dim": 4} | changes)
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def conditions(batch: int = 4, seed: int = 0) -> Tensor:
+    """(R_0, s_0) of a batch."""
+    return random(batch, 1 + OBSERVATION_SIZE, seed=seed)
+
+
+def generators(*seeds: int) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
 
 
 def quantizer(scales: tuple[int, ...] = (1, 3, 8), seed: int = 0) -> MultiScaleQuantizer:
@@ -40,16 +58,21 @@ def quantizer(scales: tuple[int, ...] = (1, 3, 8), seed: int = 0) -> MultiScaleQ
     return made
 
 
-def autoencoder(scales: tuple[int, ...] = (1, 3, 8), inputs: str = "latent", seed: int = 0) -> TrajectoryAutoencoder:
+def autoencoder(
+    scales: tuple[int, ...] = (1, 3, 8), inputs: str = "latent", seed: int = 0, **changes: Any
+) -> TrajectoryAutoencoder:
     torch.manual_seed(seed)
     dynamics = InverseDynamicsConfig.model_validate({"inputs": inputs, "hidden_dim": 16, "hidden_layers": 1})
-    return TrajectoryAutoencoder(autoencoder_config(scales), dynamics, OBSERVATION_SIZE, ACTION_SIZE).eval()
+    config = autoencoder_config(scales, **changes)
+    return TrajectoryAutoencoder(config, dynamics, OBSERVATION_SIZE, ACTION_SIZE).eval()
 
 
-def transformer(scales: tuple[int, ...] = (1, 3, 8), depth: int = 2, seed: int = 0) -> MultiScaleTransformer:
+def transformer(
+    scales: tuple[int, ...] = (1, 3, 8), depth: int = 2, seed: int = 0, **changes: Any
+) -> MultiScaleTransformer:
     """With sharp logits, so that argmax tokens differ from place to place."""
     torch.manual_seed(seed)
-    config = TransformerConfig(depth=depth, embed_dim=16, num_heads=2)
+    config = transformer_config(depth=depth, **changes)
     made = MultiScaleTransformer(config, autoencoder_config(scales), OBSERVATION_SIZE).eval()
     for parameter in made.parameters():
         parameter.data *= 3

@@ -1,3 +1,5 @@
+"""What all policies share, on the tiny one of MAGE: files, target returns, bounds."""
+
 import copy
 import json
 from pathlib import Path
@@ -5,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
 
 from mage.config import Config, make_config
 from mage.data.trajectories import Trajectories
 from mage.errors import MageError
+from mage.model.mage_policy import MagePolicy
 from mage.model.policy import Policy
 
 
@@ -21,19 +23,8 @@ def saved(tiny_policy: Policy, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def configured(policy: Policy, *overrides: str) -> Policy:
-    """The same networks under another configuration."""
-    changed = copy.copy(policy)
-    changed.config = make_config(policy.config.model_dump(), overrides)
-    return changed
-
-
-def generators(count: int) -> list[torch.Generator]:
-    return [torch.Generator().manual_seed(seed) for seed in range(count)]
-
-
 def test_a_saved_policy_acts_as_before_to_the_bit(tiny_policy: Policy, saved: Path, tiny_maze: Trajectories) -> None:
-    loaded = Policy.load(saved)
+    loaded = MagePolicy.load(saved)
     observations = tiny_maze.observations[::500]
     np.testing.assert_array_equal(loaded.act(observations), tiny_policy.act(observations))
     assert (loaded.config, loaded.task) == (tiny_policy.config, tiny_policy.task)
@@ -44,7 +35,7 @@ def test_a_saved_policy_acts_as_before_to_the_bit(tiny_policy: Policy, saved: Pa
 def test_a_policy_on_disk_is_safetensors_and_json(saved: Path) -> None:
     assert sorted(path.name for path in saved.iterdir()) == ["policy.json", "policy.safetensors"]
     described = json.loads((saved / "policy.json").read_text())
-    assert described["schedule"] == [1, 3, 8]
+    assert (described["format_version"], described["algorithm"]) == (2, "mage")
     assert load_file(saved / "policy.safetensors")
 
 
@@ -86,46 +77,30 @@ def test_actions_are_clipped_to_the_bounds_of_the_task(tiny_policy: Policy, tiny
     assert np.abs(free.act(observations)).max() > 0.05
 
 
-def test_a_sampling_policy_asks_for_generators(tiny_policy: Policy, tiny_maze: Trajectories) -> None:
-    sampling = configured(tiny_policy, "policy.sampling=sample")
-    with pytest.raises(MageError, match=r"samples tokens \(policy.sampling=sample\): pass one generator"):
-        sampling.act(tiny_maze.observations[:3])
-    first, again = (sampling.act(tiny_maze.observations[:3], None, generators(3)) for _ in range(2))
-    np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first, tiny_policy.act(tiny_maze.observations[:3]))
-
-
-def test_a_sampling_policy_of_top_k_one_is_greedy(tiny_policy: Policy, tiny_maze: Trajectories) -> None:
-    sampling = configured(tiny_policy, "policy.sampling=sample", "policy.top_k=1")
-    observations = tiny_maze.observations[::1000]
-    actions = sampling.act(observations, None, generators(len(observations)))
-    np.testing.assert_array_equal(actions, tiny_policy.act(observations))
-
-
 def test_a_folder_without_a_policy_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(MageError, match=r"no policy in .*policy\.json is missing"):
-        Policy.load(tmp_path)
+        MagePolicy.load(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe\x00"])
 def test_a_damaged_description_is_told(saved: Path, content: bytes) -> None:
     (saved / "policy.json").write_bytes(content)
     with pytest.raises(MageError, match=r"policy\.json is damaged"):
-        Policy.load(saved)
+        MagePolicy.load(saved)
 
 
 def test_a_policy_of_another_version_is_refused(saved: Path) -> None:
     described: dict[str, Any] = json.loads((saved / "policy.json").read_text())
     (saved / "policy.json").write_text(json.dumps(described | {"format_version": 99}))
-    with pytest.raises(MageError, match=r"format version 99, this mage reads version 1"):
-        Policy.load(saved)
+    with pytest.raises(MageError, match=r"format version 99, this mage reads version 2"):
+        MagePolicy.load(saved)
 
 
 def test_damaged_weights_are_told_in_one_line(saved: Path) -> None:
     path = saved / "policy.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(MageError, match=r"weights in .*policy\.safetensors cannot be read") as caught:
-        Policy.load(saved)
+        MagePolicy.load(saved)
     assert "\n" not in str(caught.value)
 
 
@@ -135,11 +110,20 @@ def test_missing_weights_are_told_in_one_line(saved: Path) -> None:
     del weights["transformer.head.weight"]
     save_file(weights, path)
     with pytest.raises(MageError, match=r"weights in .*policy\.safetensors cannot be read") as caught:
-        Policy.load(saved)
+        MagePolicy.load(saved)
     assert "\n" not in str(caught.value)
     path.unlink()
     with pytest.raises(MageError, match=r"weights in .*policy\.safetensors cannot be read"):
-        Policy.load(saved)
+        MagePolicy.load(saved)
+
+
+@pytest.mark.parametrize("name", ["config", "task", "statistics", "training_seed", "target_return"])
+def test_a_description_that_lacks_something_is_told(saved: Path, name: str) -> None:
+    described: dict[str, Any] = json.loads((saved / "policy.json").read_text())
+    del described[name]
+    (saved / "policy.json").write_text(json.dumps(described))
+    with pytest.raises(MageError, match=rf"policy\.json is damaged: it lacks {name}"):
+        MagePolicy.load(saved)
 
 
 def test_weights_of_another_configuration_are_refused(saved: Path, tiny_config: Config) -> None:
@@ -147,4 +131,4 @@ def test_weights_of_another_configuration_are_refused(saved: Path, tiny_config: 
     described["config"] = make_config(tiny_config.model_dump(), ["transformer.depth=2"]).model_dump(mode="json")
     (saved / "policy.json").write_text(json.dumps(described))
     with pytest.raises(MageError, match="cannot be read"):
-        Policy.load(saved)
+        MagePolicy.load(saved)

@@ -36,7 +36,7 @@ def test_one_ray_worker_gives_the_loss_curve_of_a_plain_process(
     lines: list[str] = []
     with shown_board(lines.append) as board:
         trained = train_with_ray(ray.put(tiny_maze), tiny_config, [0, 1], "run", tmp_path, board=board)
-    (policy, history), (other_policy, other_history) = trained
+    (policy, history, _), (other_policy, other_history, _) = trained
     assert (policy.training_seed, other_policy.training_seed) == (0, 1)
     assert history == undisturbed
     assert other_history != undisturbed
@@ -52,7 +52,7 @@ def test_two_workers_that_share_each_batch_learn_what_one_learns(
     data["autoencoder"] |= {"dropout": 0.0, "dead_code_threshold": 0.0, "num_scales": num_scales, "scales": None}
     data["transformer"] |= {"dropout": 0.0, "condition_weight": 0.0}
     config = make_config(data)
-    ((_, shared),) = train_with_ray(ray.put(tiny_maze), config, [0], "run", tmp_path, Placement(workers=2))
+    ((_, shared, _),) = train_with_ray(ray.put(tiny_maze), config, [0], "run", tmp_path, Placement(workers=2))
     alone = train_here(tiny_maze, config)
     for name in ("loss", "reconstruction_error", "cross_entropy"):
         ours = [row[name] for row in shared if name in row]
@@ -79,7 +79,7 @@ def test_a_killed_worker_goes_on_from_its_checkpoint_as_if_nothing_had_happened(
     killer = threading.Thread(target=kill_the_worker)
     killer.start()
     with shown_board(lines.append) as board:
-        ((_, history),) = train_with_ray(ray.put(tiny_maze), config, [0], "run", tmp_path, board=board)
+        ((_, history, _),) = train_with_ray(ray.put(tiny_maze), config, [0], "run", tmp_path, board=board)
     killer.join()
     assert killed
     assert any("goes on from step" in line for line in lines)

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -28,7 +29,8 @@ def make(tiny_maze: Trajectories, tiny_config: Config) -> Make:
 
 
 def weights(trainer: Trainer) -> dict[str, Tensor]:
-    return {**trainer.autoencoder.state_dict(prefix="a."), **trainer.transformer.state_dict(prefix="t.")}
+    parts = trainer.networks.items()
+    return {f"{part}.{name}": value for part, network in parts for name, value in network.state_dict().items()}
 
 
 def same_weights(one: Trainer, other: Trainer) -> bool:
@@ -115,7 +117,7 @@ def test_a_checkpoint_is_safetensors_and_json(make: Make, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("name", "value", "said"),
-    [("format_version", 99, "has format_version 99, this run has 1"), ("seed", 5, "has seed 5, this run has 0")],
+    [("format_version", 99, "has format_version 99, this run has 2"), ("seed", 5, "has seed 5, this run has 0")],
 )
 def test_a_checkpoint_of_another_version_or_seed_is_refused(
     make: Make, tmp_path: Path, name: str, value: int, said: str
@@ -170,7 +172,7 @@ def test_stage_1_is_trained_once_for_configurations_that_differ_after_it(make: M
     deeper = make("transformer.depth=2", artefacts=tmp_path)
     assert deeper.step == 30
     assert deeper.history == first.history
-    ours, theirs = deeper.autoencoder.state_dict(), first.autoencoder.state_dict()
+    ours, theirs = deeper.networks["autoencoder"].state_dict(), first.networks["autoencoder"].state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
@@ -221,6 +223,23 @@ def test_a_run_without_stage_2b_ends_with_stage_2(make: Make) -> None:
     trainer.advance(10**9)
     assert trainer.step == trainer.total_steps == 4
     assert trainer.history[-1]["stage"] == "transformer"
+
+
+def test_the_critic_is_trained_last_where_it_has_steps(make: Make) -> None:
+    trainer = make("training.value.steps=5")
+    trainer.advance(trainer.total_steps)
+    assert trainer.total_steps == 75
+    assert [row["stage"] for row in trainer.history[-2:]] == ["inverse_dynamics", "value"]
+    assert "critic" not in make().networks
+
+
+def test_the_returns_of_a_decision_transformer_are_not_discounted(make: Make, tiny_maze: Trajectories) -> None:
+    trainer = make("algorithm=dt", "training.reference.steps=1")
+    assert trainer.policy().task.discount == 1
+    assert trainer.policy().target_return == np.quantile(
+        tiny_maze.episode_returns, tiny_maze.task.target_return_quantile
+    )
+    assert make("algorithm=return_bc").policy().task.discount == tiny_maze.task.discount == 0.99
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_advice(make: Make) -> None:

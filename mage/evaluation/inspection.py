@@ -1,0 +1,192 @@
+"""The part of an inspection that needs an environment: score against target return, and the states that were visited.
+
+`inspection.json` lies beside `policy.json`. Training writes what the data says (`mage.model.probes`) and the quantiles
+of the returns-to-go, so that the scan needs no dataset; this module adds `rollouts`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+
+from mage.config import FORMAT_VERSION
+from mage.errors import MageError
+from mage.evaluation.rollout import Rollout, batches
+from mage.files import write_json
+from mage.model.mage_policy import MagePolicy
+from mage.model.policy import Policy
+from mage.model.probes import probe_states
+
+FILE = "inspection.json"
+KEPT_STATES = 2048
+FEWEST_TARGETS_TO_CORRELATE = 3
+
+Inspection = dict[str, Any]
+Target = dict[str, Any]
+"""What is asked for: `target` (None: the policy has none), the `quantiles` that it is, and whether it is the `own`."""
+
+
+def read_inspection(folder: Path) -> Inspection:
+    """`inspection.json` of a run directory, its version checked."""
+    path = folder / FILE
+    if not path.is_file():
+        raise MageError(f"no inspection in {folder}: {FILE} is missing; training writes it, so train again")
+    try:
+        inspection: Inspection = json.loads(path.read_text())
+        version = inspection.get("format_version")
+    except (ValueError, AttributeError):
+        raise MageError(f"{path} is damaged: train again or restore it from a copy") from None
+    if version != FORMAT_VERSION:
+        raise MageError(f"{path} has format version {version}, this mage reads version {FORMAT_VERSION}; train again")
+    return inspection
+
+
+def add_rollouts(
+    folders: Sequence[Path], policies: Sequence[Policy], episodes: int, actors: int = 0, gpus: int = 0
+) -> None:
+    """Scans policies of one task and configuration, and writes what was found into the inspections of their runs."""
+    if not episodes or not policies[0].task.environment_spec:
+        return
+    inspections = [read_inspection(folder) for folder in folders]
+    known = [inspection["targets"] for inspection in inspections]
+    found = inspect_rollouts(policies, known, episodes, actors, gpus)
+    for folder, inspection, rollouts in zip(folders, inspections, found, strict=True):
+        write_json(folder / FILE, inspection | {"rollouts": rollouts})
+
+
+def inspect_rollouts(
+    policies: Sequence[Policy],
+    quantiles: Sequence[Sequence[Mapping[str, float]]],
+    episodes: int,
+    actors: int = 0,
+    gpus: int = 0,
+) -> list[dict[str, Any]]:
+    """Plays every policy with low and high target returns, on the same seeds.
+
+    Args:
+        policies: of one task and configuration.
+        quantiles: for each of them, `quantile` and `target` of the training returns.
+        episodes: a target.
+        actors: Ray actors that share the targets; 0 plays in this process.
+        gpus: GPUs that the actors share.
+
+    Returns:
+        For every policy: `scan`, one row a target in rising order, and how score and target go together.
+    """
+    asked = [targets_to_ask(policy, known) for policy, known in zip(policies, quantiles, strict=True)]
+    work = [(number, row) for number, rows in enumerate(asked) for row in rows]
+    if actors:
+        from mage.evaluation.ray_actors import scan_with_actors
+
+        played = scan_with_actors(
+            list(policies), [(number, row["target"]) for number, row in work], episodes, actors, gpus
+        )
+    else:
+        played = _scan_here(policies, work, episodes)
+    rows = [(number, row | measured) for (number, row), measured in zip(work, played, strict=True)]
+    return [
+        summarise([row for other, row in rows if other == number], episodes, policy.task.reference_scores is not None)
+        for number, policy in enumerate(policies)
+    ]
+
+
+def targets_to_ask(policy: Policy, quantiles: Sequence[Mapping[str, float]]) -> list[Target]:
+    """The distinct targets of a scan, rising, with the policy's own among them."""
+    if policy.algorithm == "bc":
+        return [{"target": None, "quantiles": [], "own": True}]
+    asked: list[Target] = []
+    for known in sorted(quantiles, key=lambda known: known["quantile"]):
+        if asked and math.isclose(asked[-1]["target"], known["target"], rel_tol=1e-6):
+            asked[-1]["quantiles"].append(known["quantile"])
+        else:
+            asked.append({"target": known["target"], "quantiles": [known["quantile"]], "own": False})
+    same = [row for row in asked if math.isclose(row["target"], policy.target_return, rel_tol=1e-6)]
+    if not same:
+        same = [{"target": policy.target_return, "quantiles": []}]
+        asked += same
+    same[0]["own"] = True
+    return sorted(asked, key=lambda row: row["target"])
+
+
+def play_target(policy: Policy, rollout: Rollout, target: float | None, episodes: int) -> dict[str, Any]:
+    """One row of the scan: mean score and return, success rate and, of MAGE, whether Z fits the visited states."""
+    seed, visited = policy.config.evaluation.seed, VisitedStates()
+    rows = [
+        row
+        for group in batches(episodes, len(rollout.environments))
+        for row in rollout.run(policy, group, seed, target, visited)
+    ]
+    scores, returns = (np.array([row[name] for row in rows]) for name in ("normalized_score", "return"))
+    successes = [row["success"] for row in rows if row["success"] is not None]
+    measured: dict[str, Any] = {
+        "score": float(scores.mean()),
+        "score_standard_error": standard_error(scores),
+        "return": float(returns.mean()),
+        "return_standard_error": standard_error(returns),
+        "success_rate": 100.0 * float(np.mean(successes)) if successes else None,
+        "episodes": {"score": scores.tolist(), "return": returns.tolist()},
+        "length": float(np.mean([row["length"] for row in rows])),
+        "visited": None,
+    }
+    if isinstance(policy, MagePolicy):
+        observations, targets = visited.kept()
+        measured["visited"] = probe_states(policy, policy.condition(observations, targets))
+    return measured
+
+
+class VisitedStates:
+    """Remembers at most `limit` states and targets of a rollout, spread evenly over its steps."""
+
+    def __init__(self, limit: int = KEPT_STATES) -> None:
+        self.limit, self.stride = limit, 1
+        self._steps: list[tuple[np.ndarray, np.ndarray]] = []
+        self._seen = 0
+
+    def __call__(self, observations: np.ndarray, targets: np.ndarray) -> None:
+        """A step of the environments that still run: observations (B, S) and targets (B,)."""
+        if self._seen % self.stride == 0:
+            self._steps.append((observations.copy(), targets.copy()))
+        self._seen += 1
+        while sum(len(targets) for _, targets in self._steps) > self.limit and len(self._steps) > 1:
+            self._steps, self.stride = self._steps[::2], 2 * self.stride
+
+    def kept(self) -> tuple[np.ndarray, np.ndarray]:
+        """(M, S) and (M,)."""
+        observations, targets = zip(*self._steps, strict=True)
+        return np.concatenate(observations), np.concatenate(targets)
+
+
+def summarise(scan: list[dict[str, Any]], episodes: int, has_scores: bool) -> dict[str, Any]:
+    """The scan, and the rank correlation of target and mean score (None for few targets or one score)."""
+    measure = "score" if has_scores else "return"
+    values = [row[measure] for row in scan]
+    correlation = None
+    if len(scan) >= FEWEST_TARGETS_TO_CORRELATE and len(set(values)) > 1:
+        correlation = float(spearmanr([row["target"] for row in scan], values).statistic)
+    return {"episodes": episodes, "measure": measure, "scan": scan, "spearman": correlation}
+
+
+def standard_error(values: np.ndarray) -> float | None:
+    """Of the mean; None for one value."""
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
+
+
+def environments_for(policy: Policy, episodes: int) -> int:
+    """How many environments a scan steps together."""
+    return min(policy.config.evaluation.batch_size, episodes)
+
+
+def _scan_here(policies: Sequence[Policy], work: list[tuple[int, Target]], episodes: int) -> list[dict[str, Any]]:
+    torch.set_num_threads(policies[0].config.training.threads)
+    rollout = Rollout(policies[0].task, environments_for(policies[0], episodes))
+    try:
+        return [play_target(policies[number], rollout, row["target"], episodes) for number, row in work]
+    finally:
+        rollout.close()

@@ -1,0 +1,111 @@
+"""What a run directory holds of an ablation table: a row a training seed (or repeat), found by configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mage.errors import MageError
+from mage.results import load, load_trials
+from mage.search.ablation import AblationTable
+from mage.search.settings import SweepSettings, read_settings
+
+REPLICATE_COLUMNS = ["scenario", "variant", "value", "success", "episodes"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is there of a table; `failures` says by (scenario, variant) why a row never will be."""
+
+    replicates: pd.DataFrame
+    scenarios: tuple[str, ...]
+    notes: tuple[str, ...]
+    failures: dict[tuple[str, str], str] = field(default_factory=dict)
+
+
+def scores(table: AblationTable, out: Path) -> Found:
+    """The scores of a table in the sweep of a run directory, finished or not.
+
+    A row is found by the hash of its configuration, so it is there whichever table it was trained for.
+
+    Raises:
+        MageError: there is no sweep, or none of this table.
+    """
+    settings = read_settings(out)
+    hashes = _hashes(table, settings)
+    if not hashes:
+        raise MageError(f"the run in {out} is not of table {table.number}: its sweep has not all of that table's rows")
+    results = _tables(load, out)
+    frames, failures = [], {}
+    for scenario, variants in hashes.items():
+        told = _failed(out, scenario)
+        for variant, config_hash in variants.items():
+            if len(results):
+                rows = results[(results["scenario"] == scenario) & (results["config_hash"] == config_hash)]
+                frames.append(per_seed(rows).assign(scenario=scenario, variant=variant))
+            if config_hash in told:
+                failures[scenario, variant] = told[config_hash]
+    found = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=REPLICATE_COLUMNS)
+    return Found(found, tuple(hashes), _notes(settings, results), failures)
+
+
+def times(table: AblationTable, path: Path) -> Found:
+    """The inference times in a run directory; none where they have not been measured yet."""
+    if not path.is_file():
+        return Found(pd.DataFrame(columns=REPLICATE_COLUMNS), table.runnable(), ())
+    measured = pd.read_parquet(path)
+    replicates = measured.rename(columns={"milliseconds": "value", "steps": "episodes"}).assign(success=np.nan)
+    devices = ", ".join(measured["device"].unique())
+    threads = ", ".join(map(str, measured["threads"].unique()))
+    preset = ", ".join(measured["preset"].unique())
+    note = f"Milliseconds a step; preset {preset}, device {devices}, {threads} CPU thread(s) a process."
+    return Found(replicates[REPLICATE_COLUMNS], tuple(measured["scenario"].unique()), (note,))
+
+
+def per_seed(results: pd.DataFrame) -> pd.DataFrame:
+    """Of one configuration: a row a training seed with the mean normalised score, success in percent, and episodes."""
+    success = results["success"].map({True: 100.0, False: 0.0}).astype(float)
+    seeds = results.assign(success=success).groupby("training_seed")
+    columns = {"value": seeds["normalized_score"].mean(), "success": seeds["success"].mean(), "episodes": seeds.size()}
+    return pd.DataFrame(columns).reset_index(drop=True)
+
+
+def _hashes(table: AblationTable, settings: SweepSettings) -> dict[str, dict[str, str]]:
+    """Scenario -> row -> hash, for the scenarios on which the sweep tries every row of the table."""
+    own = settings.model_copy(
+        update={"variants": table.overrides(settings.preset, settings.overrides), "variants_of": None}
+    )
+    hashes = {}
+    for scenario in settings.scenarios:
+        rows = {name: config.hash() for name, config in own.variant_configs(scenario).items()}
+        tried = {config.hash() for config in settings.variant_configs(scenario).values()}
+        if set(rows.values()) <= tried:
+            hashes[scenario] = rows
+    return hashes
+
+
+def _failed(out: Path, scenario: str) -> dict[str, str]:
+    """Hash -> error of the trials that failed; none while the scenario is under way."""
+    trials = _tables(load_trials, out / scenario)
+    if trials.empty:
+        return {}
+    failed = trials[trials["status"] == "failed"]
+    return dict(zip(failed["config_hash"], failed["error"], strict=True))
+
+
+def _tables(read: object, location: Path) -> pd.DataFrame:
+    """What is there, or an empty table where nothing is yet."""
+    try:
+        table: pd.DataFrame = read(location)  # type: ignore[operator]
+        return table
+    except MageError:
+        return pd.DataFrame()
+
+
+def _notes(settings: SweepSettings, results: pd.DataFrame) -> tuple[str, ...]:
+    changed = f" with {' '.join(settings.overrides)}" if settings.overrides else ""
+    data = ", ".join(sorted(results["dataset_id"].unique())) if len(results) else "none yet"
+    return (f"Preset {settings.preset}{changed}; {settings.seeds} training seed(s); datasets: {data}.",)

@@ -1,0 +1,147 @@
+"""What defines a sweep, as validated data, and the run directory that it claims by its `sweep.json`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from mage import scenarios
+from mage.config import FORMAT_VERSION, Config, load_config
+from mage.errors import MageError
+from mage.files import write_text
+
+FEWEST_TRIALS_TO_STOP = 6
+
+
+class SweepSettings(BaseModel):
+    """Everything that defines a sweep; saved as `sweep.json` and compared when a sweep is resumed.
+
+    What is tried is either a `space`, from which Optuna proposes, or `variants`, all of which are trained to their end.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scenarios: tuple[str, ...] = Field(min_length=1)
+    space: dict[str, Any] | None = Field(None, description="dotted config field -> values it may take")
+    variants: dict[str, tuple[str, ...]] | None = Field(
+        None, min_length=1, description="name -> overrides of the preset, applied after `overrides`"
+    )
+    variants_of: dict[str, tuple[str, ...]] | None = Field(
+        None, description="scenario -> the variants that are tried on it; by default all on each"
+    )
+    preset: str = "cpu"
+    overrides: tuple[str, ...] = ()
+    trials: int = Field(4, ge=1, description="configurations that Optuna tries per scenario")
+    seeds: int = Field(1, ge=1, description="training seeds a configuration")
+    episodes: int | None = Field(
+        None, ge=1, description="evaluation episodes a training seed; by default the scenario's"
+    )
+    dataset_namespace: str | None = None
+    search_seed: int = 0
+    intermediate_evaluations: int | None = Field(
+        None, ge=0, description="inside stage 2; 0 switches early stopping off; by default 1, with few trials 0"
+    )
+    workers: int = Field(1, ge=1, description="Ray Train workers a trial")
+
+    @property
+    def evaluations(self) -> int:
+        """Intermediate evaluations a trial. Among few trials, early stopping would be decided by the first two."""
+        default = 1 if self.variants is None and self.trials >= FEWEST_TRIALS_TO_STOP else 0
+        return default if self.intermediate_evaluations is None else self.intermediate_evaluations
+
+    def config(self, scenario: str) -> Config:
+        """The configuration that the search starts from."""
+        return self._load(scenario, ())
+
+    def variant_configs(self, scenario: str) -> dict[str, Config]:
+        """Variant -> its configuration on the scenario, for the variants that are tried on it.
+
+        Raises:
+            MageError: one that cannot be; names it.
+        """
+        tried = (self.variants_of or {}).get(scenario, tuple(self.variants or ()))
+        configs = {}
+        for name in tried:
+            try:
+                configs[name] = self._load(scenario, (self.variants or {})[name])
+            except MageError as error:
+                raise MageError(f"variant '{name}' on {scenario}: {error}") from None
+        return configs
+
+    def _load(self, scenario: str, overrides: tuple[str, ...]) -> Config:
+        return load_config(self.preset, self.overrides + overrides, scenarios.get(scenario).domain)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.space is None) == (self.variants is None):
+            raise ValueError("a sweep has either a space or variants")
+        if self.variants is not None and self.intermediate_evaluations:
+            raise ValueError("variants are all trained to their end: intermediate_evaluations must be 0")
+        for scenario, names in (self.variants_of or {}).items():
+            if scenario not in self.scenarios or not names or not set(names) <= set(self.variants or ()):
+                raise ValueError(f"variants_of {scenario} must name variants of this sweep, on one of its scenarios")
+        return self
+
+
+def claim_directory(out: Path, settings: SweepSettings, resume: bool) -> None:
+    """Writes `sweep.json`.
+
+    Raises:
+        MageError: the run directory is taken or, to resume, holds no sweep or another one.
+    """
+    if resume:
+        _check_same(out, settings)
+    else:
+        check_free(out)
+    write_text(out / "sweep.json", json.dumps(_as_json(settings), indent=1))
+
+
+def check_free(out: Path) -> None:
+    """MageError where something is in the run directory already."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise MageError(f"the run directory {out} exists; choose another --out, or go on with it by --resume")
+
+
+def read_settings(out: Path) -> SweepSettings:
+    """The settings of the sweep in a run directory; MageError where it holds none."""
+    path = out / "sweep.json"
+    try:
+        there = json.loads(path.read_text())
+        if there.pop("format_version", None) != FORMAT_VERSION:
+            raise MageError(f"{path} is of another version of mage; use the mage that wrote it")
+        return SweepSettings.model_validate(there)
+    except FileNotFoundError:
+        raise MageError(f"there is no sweep in {out}: sweep.json is missing") from None
+    except (ValueError, OSError):
+        raise MageError(f"{path} is damaged; start the sweep anew with another --out") from None
+
+
+def _check_same(out: Path, settings: SweepSettings) -> None:
+    path = out / "sweep.json"
+    if not path.is_file():
+        raise MageError(f"there is no sweep to resume in {out}: sweep.json is missing; give the --out of the first run")
+    try:
+        wanted, there = _as_json(settings), json.loads(path.read_text())
+    except ValueError:
+        raise MageError(f"{path} is damaged; start the sweep anew with another --out") from None
+    differ = [field for field in wanted if wanted[field] != there.get(field)]
+    if differ:
+        told = ", ".join(f"{field} ({_difference(there.get(field), wanted[field])})" for field in differ)
+        raise MageError(
+            f"the sweep in {out} was started with other settings: {told}; repeat the first command with --resume"
+        )
+
+
+def _difference(then: Any, now: Any) -> str:
+    """In words; of two mappings only the entries that differ."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        keys = [key for key in {**then, **now} if then.get(key) != now.get(key)]
+        return f"{', '.join(keys[:3])}{f' and {len(keys) - 3} more' if len(keys) > 3 else ''} differ"
+    return f"then {then}, now {now}"
+
+
+def _as_json(settings: SweepSettings) -> dict[str, Any]:
+    return json.loads(settings.model_dump_json()) | {"format_version": FORMAT_VERSION}

@@ -1,0 +1,73 @@
+"""What a finished training says about itself, for `inspection.json`: loss curves in brief, the returns of the data as
+targets to ask for, and the probes that need the data. Rollouts are added by `mage.evaluation.inspection`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mage.config import FORMAT_VERSION
+from mage.data.trajectories import describe, returns_to_go
+from mage.model.probes import inspect_data
+from mage.training.trainer import History, Trainer
+
+QUANTILES = (0.02, 0.25, 0.5, 0.75, 0.9, 1.0)
+"""Of the training returns, asked for in the scan of score against target return."""
+
+CURVE_TAIL = 0.25
+"""The last part of a stage, over which the fall of its loss is told."""
+
+
+def inspect_training(trainer: Trainer) -> dict[str, Any]:
+    """The inspection of a trained policy, `rollouts` still missing."""
+    policy, config, trajectories = trainer.policy(), trainer.config, trainer.trajectories
+    described = describe(trajectories)
+    if config.algorithm == "mage":
+        sees_return = config.transformer.return_condition != "none"
+    else:
+        sees_return = config.algorithm != "bc"
+    return {
+        "format_version": FORMAT_VERSION,
+        "algorithm": config.algorithm,
+        "scenario": trajectories.task.scenario,
+        "dataset_id": trajectories.task.dataset_id,
+        "config_hash": config.hash(),
+        "training_seed": trainer.seed,
+        "target_return": policy.target_return,
+        "target_return_rule": config.target_return_rule,
+        "sees_return": sees_return,
+        "dataset": {
+            "episodes": described["episodes"],
+            "steps": described["steps"],
+            "return_mean": described["return_mean"],
+            "return_max": described["return_max"],
+            "score_mean": described["normalised_return_mean"],
+        },
+        "targets": targets(trainer),
+        "stages": [stage_in_brief(trainer.history, name) for name in config.stages],
+        "data": inspect_data(policy, trainer.windows),
+        "rollouts": None,
+    }
+
+
+def targets(trainer: Trainer) -> list[dict[str, float]]:
+    """Quantiles of the training returns: of all steps, or of whole episodes for a target that is decremented."""
+    trajectories = trainer.trajectories
+    returns = returns_to_go(trajectories.rewards, trajectories.episode_starts, trajectories.task.discount)
+    if trainer.config.target_return_rule == "decremented":
+        returns = returns[trajectories.episode_starts[:-1]]
+    values = np.quantile(returns, QUANTILES).tolist()
+    return [{"quantile": quantile, "target": value} for quantile, value in zip(QUANTILES, values, strict=True)]
+
+
+def stage_in_brief(history: History, stage: str) -> dict[str, Any]:
+    """Steps, last metrics, and by which share the loss fell over the last quarter (None: too few lines to tell)."""
+    rows = [row for row in history if row["stage"] == stage]
+    last = rows[-1]
+    steps = float(last["step"])
+    before = [row for row in rows if float(row["step"]) <= (1 - CURVE_TAIL) * steps]
+    fall = 1 - float(last["loss"]) / float(before[-1]["loss"]) if before and float(before[-1]["loss"]) > 0 else None
+    metrics = {name: value for name, value in last.items() if name not in ("stage", "step")}
+    return {"stage": stage, "steps": int(steps), "fall_at_end": fall, "metrics": metrics}

@@ -1,0 +1,114 @@
+"""Decision Transformer: causal, blind to padding and to what lies before its context, and the same step by step."""
+
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from mage.baselines.decision_transformer import (
+    DecisionTransformer,
+    DecisionTransformerObjective,
+    DecisionTransformerPolicy,
+)
+from mage.config import make_config
+from mage.data.trajectories import Statistics, Trajectories
+from mage.data.windows import Windows
+from tests.data.builders import make_trajectories
+from tests.model.builders import random
+
+CONTEXT, OBSERVATION_SIZE, ACTION_SIZE = 5, 3, 1
+SMALL = {"depth": 2, "embed_dim": 16, "num_heads": 2, "context": CONTEXT, "max_episode_steps": 12}
+CONFIG = make_config({"algorithm": "dt", "decision_transformer": SMALL})
+
+
+def network() -> DecisionTransformer:
+    torch.manual_seed(0)
+    made = DecisionTransformer(CONFIG.decision_transformer, OBSERVATION_SIZE, ACTION_SIZE).eval()
+    for parameter in made.parameters():
+        parameter.data *= 2  # so that everything that is seen shows
+    return made
+
+
+def inputs(steps: int = CONTEXT) -> tuple[Tensor, Tensor, Tensor]:
+    """Conditions, actions and timesteps of two windows."""
+    timestep_BH = torch.arange(steps).expand(2, -1)
+    return random(2, steps, 1 + OBSERVATION_SIZE), random(2, steps, ACTION_SIZE, seed=1), timestep_BH
+
+
+def policy(trajectories: Trajectories) -> DecisionTransformerPolicy:
+    task = trajectories.task.model_copy(update={"action_low": (-np.inf,), "action_high": (np.inf,)})
+    statistics = Statistics.from_trajectories(trajectories)
+    return DecisionTransformerPolicy(CONFIG, task, statistics, {"transformer": network()}, 1.0, 0)
+
+
+@pytest.mark.parametrize(("part", "first_seen"), [("return", 0), ("observation", 0), ("action", 1)])
+@pytest.mark.parametrize("step", range(CONTEXT))
+def test_an_action_depends_on_what_came_before_it_and_on_nothing_after(part: str, first_seen: int, step: int) -> None:
+    model, (condition_BHY, action_BHA, timestep_BH) = network(), inputs()
+    before_BHA = model(condition_BHY, action_BHA, timestep_BH)
+    if part == "action":
+        action_BHA[:, step] += 1
+    else:
+        condition_BHY[:, step, slice(0, 1) if part == "return" else slice(1, None)] += 1
+    changed_H = (model(condition_BHY, action_BHA, timestep_BH) - before_BHA).abs().amax((0, 2)) > 0
+    assert changed_H.tolist() == [later >= step + first_seen for later in range(CONTEXT)]
+
+
+def test_steps_past_the_end_of_an_episode_do_not_count() -> None:
+    trajectories = make_trajectories([2, 9])
+    windows = Windows(trajectories, Statistics.from_trajectories(trajectories), CONTEXT)
+    model, indices = network(), torch.tensor([0, 1, 3])
+    loss, _ = DecisionTransformerObjective(model, windows)(indices, torch.Generator())
+    errors = []
+    for start, end in [(0, 2), (1, 2), (3, 8)]:  # window by window, without padding
+        condition_HY, action_HA = windows.conditions_NY[start:end], windows.actions_NA[start:end]
+        predicted_BHA = model(condition_HY[None], action_HA[None], windows.timestep_N[None, start:end])
+        errors.append((predicted_BHA[0] - action_HA).pow(2))
+    torch.testing.assert_close(loss, torch.cat(errors).mean())
+
+
+def test_acting_step_by_step_is_the_pass_over_the_window() -> None:
+    trajectories = make_trajectories([9])
+    observations, targets = trajectories.observations[:CONTEXT], np.linspace(3, 0, CONTEXT, dtype=np.float32)
+    acting = policy(trajectories)
+    acting.reset()
+    actions = np.stack([acting.act(observations[t : t + 1], targets[t : t + 1]) for t in range(CONTEXT)], 1)
+    condition_BHY = torch.from_numpy(acting.statistics.normalise(targets, observations))[None]
+    with torch.no_grad():
+        whole_BHA = network()(condition_BHY, torch.from_numpy(actions), torch.arange(CONTEXT)[None])
+    np.testing.assert_allclose(actions, whole_BHA, atol=1e-5)
+
+
+def test_a_policy_remembers_as_many_steps_as_its_context() -> None:
+    trajectories = make_trajectories([12])
+    observations, acting = trajectories.observations, policy(trajectories)
+    for forgotten, steps in [(True, CONTEXT + 2), (False, CONTEXT)]:
+        acted = []
+        for first in (0.0, 10.0):  # the target of the first step: CONTEXT - 1 steps back it still counts, then no more
+            acting.reset()
+            actions = [acting.act(observations[t : t + 1], 1.0 if t else first) for t in range(steps)]
+            # the actions that followed are remembered too, and differ
+            acting._actions = [torch.zeros(1, ACTION_SIZE) for _ in acting._actions]
+            acted.append(acting.act(observations[steps : steps + 1], 1.0) if forgotten else actions[-1])
+        assert np.array_equal(acted[0], acted[1]) == forgotten
+    assert len(acting._conditions) == CONTEXT
+
+
+def test_timesteps_go_on_counting_past_the_context_and_stop_at_the_last_that_is_known() -> None:
+    trajectories = make_trajectories([20])
+    acting, watched = policy(trajectories), list[list[int]]()
+
+    def watch(module: torch.nn.Module, arguments: tuple[Tensor, Tensor, Tensor]) -> None:
+        watched.append(arguments[2][0].tolist())
+
+    transformer = cast(DecisionTransformer, acting.networks["transformer"])
+    transformer.register_forward_pre_hook(watch)
+    acting.reset()
+    for t in range(14):
+        acting.act(trajectories.observations[t : t + 1])
+    assert watched == [list(range(max(0, t + 1 - CONTEXT), t + 1)) for t in range(14)]
+    model, (condition_BHY, action_BHA, timestep_BH) = network(), inputs()
+    last = model(condition_BHY, action_BHA, timestep_BH * 0 + 11)
+    assert torch.equal(model(condition_BHY, action_BHA, timestep_BH + 500), last)

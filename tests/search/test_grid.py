@@ -1,0 +1,49 @@
+"""Variants become trials: equal ones once, and in an order that lets stage-1 artefacts be shared."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mage.config import Config, digest, load_config
+from mage.search.grid import SEPARATOR, distinct, in_training_order, short_name
+
+CHOICES = st.tuples(
+    st.sampled_from(["mage", "mage", "bc", "dt"]), st.sampled_from([64, 128, 256]), st.sampled_from([1, 2, 4])
+)
+
+
+def configs(chosen: list[tuple[str, int, int]]) -> dict[str, Config]:
+    """Variants by number: algorithm, codebook size (stage 1) and depth (stage 2)."""
+    return {
+        f"variant {number}": load_config(
+            "cpu", [f"algorithm={algorithm}", f"autoencoder.codebook_size={codes}", f"transformer.depth={depth}"]
+        )
+        for number, (algorithm, codes, depth) in enumerate(chosen)
+    }
+
+
+@settings(max_examples=30)
+@given(st.lists(CHOICES, min_size=1, max_size=8))
+def test_every_configuration_is_there_once_under_all_its_names(chosen: list[tuple[str, int, int]]) -> None:
+    variants = configs(chosen)
+    trials = distinct(variants)
+    hashes = [config.hash() for config in trials.values()]
+    assert sorted(hashes) == sorted({config.hash() for config in variants.values()})
+    assert {(name, config.hash()) for label, config in trials.items() for name in label.split(SEPARATOR)} == {
+        (name, config.hash()) for name, config in variants.items()
+    }
+
+
+@settings(max_examples=30)
+@given(st.lists(CHOICES, min_size=1, max_size=8))
+def test_each_artefact_is_first_trained_by_one_and_then_taken_by_the_others(chosen: list[tuple[str, int, int]]) -> None:
+    ordered = in_training_order(configs(chosen)).values()
+    keys = [digest(config.autoencoder_key()) if config.algorithm == "mage" else "none" for config in ordered]
+    artefacts = set(keys) - {"none"}
+    others = keys[len(artefacts) :]
+    assert set(keys[: len(artefacts)]) == artefacts
+    assert set(others[: others.count("none")]) <= {"none"}
+
+
+def test_a_configuration_of_many_names_is_told_by_the_first() -> None:
+    assert short_name("MAGE K=8") == "MAGE K=8"
+    assert short_name(SEPARATOR.join(["MAGE K=8", "MAGE", "MAGE depth=8"])) == "MAGE K=8 (+2 equal)"

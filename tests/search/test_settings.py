@@ -1,0 +1,86 @@
+"""A sweep is of a space or of variants, and its directory remembers of which."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mage.errors import MageError
+from mage.search.script import make_settings
+from mage.search.settings import check_free, claim_directory, read_settings
+
+VARIANTS = {"mage": (), "deep": ("transformer.depth=3",), "dt": ("algorithm=dt",)}
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, "either a space or variants"),
+        ({"variants": VARIANTS, "space": {"transformer.depth": [1]}}, "either a space or variants"),
+        ({"variants": {}}, "variants"),
+        ({"variants": VARIANTS, "intermediate_evaluations": 1}, "trained to their end"),
+        ({"variants": VARIANTS, "variants_of": {"pen-expert": ["mgae"]}}, "variants_of pen-expert"),
+        ({"variants": VARIANTS, "variants_of": {"door-expert": ["mage"]}}, "variants_of door-expert"),
+        ({"variants": VARIANTS, "seeds": 0}, "seeds"),
+    ],
+)
+def test_settings_that_make_no_sweep_are_refused_in_one_line(values: dict, said: str) -> None:
+    with pytest.raises(MageError, match=said) as caught:
+        make_settings(scenarios=["pen-expert"], **values)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_variant_is_resolved_as_its_own_algorithm_after_the_common_overrides() -> None:
+    settings = make_settings(
+        scenarios=["pen-expert"], variants=VARIANTS, overrides=["training.reference.steps=7", "transformer.depth=1"]
+    )
+    configs = settings.variant_configs("pen-expert")
+    assert [config.algorithm for config in configs.values()] == ["mage", "mage", "dt"]
+    assert [configs[name].transformer.depth for name in ("mage", "deep")] == [1, 3]
+    assert configs["dt"].training.reference.steps == 7
+    assert configs["dt"].decision_transformer.embed_dim == 64  # of the preset's section for dt
+
+
+def test_a_variant_that_cannot_be_is_named_with_its_scenario() -> None:
+    settings = make_settings(scenarios=["pen-expert"], variants={"too fine": ["autoencoder.num_scales=9"]})
+    with pytest.raises(MageError, match=r"variant 'too fine' on pen-expert: .*more than the horizon allows") as caught:
+        settings.variant_configs("pen-expert")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_scenario_may_be_given_some_of_the_variants() -> None:
+    settings = make_settings(
+        scenarios=["pen-expert", "door-cloned"], variants=VARIANTS, variants_of={"door-cloned": ["dt"]}
+    )
+    assert list(settings.variant_configs("pen-expert")) == list(VARIANTS)
+    assert list(settings.variant_configs("door-cloned")) == ["dt"]
+
+
+def test_variants_are_never_stopped_early() -> None:
+    many = {f"depth {depth}": [f"transformer.depth={depth}"] for depth in range(1, 9)}
+    assert make_settings(scenarios=["pen-expert"], variants=many).evaluations == 0
+
+
+def test_a_directory_gives_back_the_settings_it_was_claimed_with(tmp_path: Path) -> None:
+    settings = make_settings(scenarios=["pen-expert"], variants=VARIANTS, seeds=3)
+    claim_directory(tmp_path / "run", settings, resume=False)
+    assert read_settings(tmp_path / "run") == settings
+    claim_directory(tmp_path / "run", settings, resume=True)
+    with pytest.raises(MageError, match="exists"):
+        check_free(tmp_path / "run")
+
+
+def test_other_variants_cannot_be_resumed_and_the_difference_is_named(tmp_path: Path) -> None:
+    claim_directory(tmp_path / "run", make_settings(scenarios=["pen-expert"], variants=VARIANTS), resume=False)
+    other = make_settings(scenarios=["pen-expert"], variants=VARIANTS | {"bc": ("algorithm=bc",)})
+    with pytest.raises(MageError, match=r"variants \(bc differ\)"):
+        claim_directory(tmp_path / "run", other, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("{", "damaged"), ("{}", "version"), (json.dumps({"format_version": 2, "x": 1}), "damaged")]
+)
+def test_settings_that_cannot_be_read_say_why(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "sweep.json").write_text(text)
+    with pytest.raises(MageError, match=said):
+        read_settings(tmp_path)
