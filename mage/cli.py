@@ -57,7 +57,7 @@ Namespace = Annotated[
     str | None,
     typer.Option("--dataset-namespace", metavar="NAME", help="Take the scenario's dataset from this local namespace."),
 ]
-Preset = Annotated[str, typer.Option(metavar="NAME", help="The configuration to start from: cpu, paper or default (Table 25).")]
+Preset = Annotated[str, typer.Option(metavar="NAME", help="The configuration to start from: cpu, paper or default.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="A change to the preset; repeatable.")
 ]

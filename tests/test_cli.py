@@ -245,7 +245,8 @@ def test_an_impossible_search_space_is_refused_before_anything_is_written(tmp_pa
 
 
 def test_an_unknown_preset_is_answered_with_those_there_are() -> None:
-    assert "unknown preset 'gpu'; there are: cpu, default, paper" in error_of("train", "maze2d-umaze", "--preset", "gpu")
+    line = error_of("train", "maze2d-umaze", "--preset", "gpu")
+    assert "unknown preset 'gpu'; there are: cpu, default, paper" in line
 
 
 def test_a_value_that_is_not_a_number_is_found_before_training(minari_root: Path, tmp_path: Path) -> None:
