@@ -8,6 +8,8 @@ noise is another draw. Learning on generated Z teaches it what of Z to believe.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor, nn
 
@@ -17,11 +19,18 @@ from mage.model.autoencoder import TrajectoryAutoencoder
 from mage.model.tokens import TokenChoice, all_rows
 from mage.model.transformer import MultiScaleTransformer
 
+LARGEST_POOL = 131_072
+"""Windows for which Z is generated, once: generating costs ten times what a step on it does."""
+
+SEED = 0
+"""Of the windows of the pool and, where tokens are sampled, of their draws."""
+
 
 class InverseDynamicsObjective(nn.Module):
     """The loss of stage 2b on a batch of windows. Its parameters are those of the inverse dynamics.
 
-    Z is generated as the policy will generate it: greedy, sampled or expected.
+    Z is generated as the policy will generate it (greedy, sampled or expected), for all windows or, where there are
+    more than `LARGEST_POOL`, for so many drawn at random.
     """
 
     def __init__(
@@ -37,20 +46,29 @@ class InverseDynamicsObjective(nn.Module):
         self.windows, self.policy = windows, policy
         # frozen, and kept out of the module tree so that they are not trained with this stage
         self._frozen = (autoencoder, transformer.eval())
+        drawn = torch.randperm(len(windows), generator=torch.Generator().manual_seed(SEED))[:LARGEST_POOL]
+        self._pool_P = drawn.sort().values.to(windows.device)
 
     def forward(self, indices_B: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Returns (loss, info)."""
-        loss = self._error(indices_B, generator)
+        loss = self._error(indices_B)
         return loss, {"loss": loss.detach()}
 
     @torch.no_grad()
     def diagnose(self, indices_B: Tensor) -> dict[str, Tensor]:
         """Action error on generated tokens, on windows drawn apart."""
-        return {"action_error_generated_tokens": self._error(indices_B, torch.Generator().manual_seed(0))}
+        return {"action_error_generated_tokens": self._error(indices_B)}
 
-    def _error(self, indices_B: Tensor, generator: torch.Generator) -> Tensor:
+    def _error(self, indices_B: Tensor) -> Tensor:
+        chosen_B = indices_B % len(self._pool_P)
+        rows_B = self._pool_P[chosen_B]
+        action_BA = self._frozen[0].act(self._generated[chosen_B], self.windows.conditions_NY[rows_B])
+        return (action_BA - self.windows.actions_NA[rows_B]).pow(2).mean()
+
+    @cached_property
+    def _generated(self) -> Tensor:
+        """Z of every window of the pool, (P, L, C)."""
         autoencoder, transformer = self._frozen
-        condition_BY = self.windows.conditions_NY[indices_B]
-        choose = TokenChoice(self.policy, all_rows(generator))
-        _, latent_BLC = transformer.generate(condition_BY, autoencoder.quantizer, choose)
-        return (autoencoder.act(latent_BLC, condition_BY) - self.windows.actions_NA[indices_B]).pow(2).mean()
+        choose = TokenChoice(self.policy, all_rows(torch.Generator().manual_seed(SEED)))
+        conditions = self.windows.conditions_NY[self._pool_P].split(1024)
+        return torch.cat([transformer.generate(part, autoencoder.quantizer, choose)[1] for part in conditions])
