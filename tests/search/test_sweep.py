@@ -27,6 +27,7 @@ SMALL = (
     "training.transformer.steps=40",
     "training.inverse_dynamics.steps=10",
     "training.checkpoint_every=20",
+    "evaluation.inspection_episodes=1",
 )
 SPACE = {"autoencoder.num_scales": [1, 2], "transformer.depth": [1, 2]}
 SCRIPT = Path(__file__).parents[2] / "tune" / "sweep_maze2d.py"
