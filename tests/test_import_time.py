@@ -28,9 +28,8 @@ def test_help_the_registry_and_a_typo_load_nothing_heavy(arguments: list[str]) -
     assert loaded_after(run) == set()
 
 
-@pytest.mark.parametrize("script", ["sweep_maze2d", "sweep_adroit"])
-def test_the_help_of_a_sweep_script_loads_nothing_heavy(script: str) -> None:
-    path = Path(__file__).parents[1] / "tune" / f"{script}.py"
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "tune").glob("*.py")), ids=lambda path: path.stem)
+def test_the_help_of_a_script_loads_nothing_heavy(path: Path) -> None:
     run = f"import runpy, sys\nsys.argv = [{str(path)!r}, '--help']\n"
     run += f"try: runpy.run_path({str(path)!r}, run_name='__main__')\nexcept SystemExit: pass"
     assert loaded_after(run) == set()

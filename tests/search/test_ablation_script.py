@@ -1,8 +1,6 @@
 """`tune/ablation.py`: bad input is one line, and its tables can be read from a run at any time."""
 
-import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -132,12 +130,3 @@ def test_inference_times_are_measured_without_ray_and_kept(
     pd.testing.assert_frame_equal(pd.read_parquet(out / "inference_time.parquet"), times)
     assert ablation(monkeypatch, *command, "transformer.depth=1", "--resume") == 2
     assert "measured of other configurations" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("script", ["ablation", "compare_algorithms"])
-def test_the_help_of_a_script_loads_nothing_heavy(script: str) -> None:
-    ask = "import sys, runpy; sys.argv = ['x', '--help']\n"
-    ask += f"try: runpy.run_path({str(TUNE / f'{script}.py')!r}, run_name='__main__')\nexcept SystemExit: pass\n"
-    ask += "import json; print(json.dumps([name for name in ('torch', 'ray', 'pandas') if name in sys.modules]))"
-    said = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout
-    assert json.loads(said.splitlines()[-1]) == []

@@ -1,0 +1,26 @@
+"""The scripts in `tune/` that declare variants."""
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mage.search import script
+from mage.search.settings import SweepSettings
+
+TUNE = Path(__file__).parents[2] / "tune"
+
+
+@pytest.mark.parametrize("name", ["compare_algorithms", "sweep_departures"])
+def test_what_a_script_declares_are_distinct_configurations_on_each_of_its_scenarios(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared: dict[str, Any] = {}
+    # run as a user runs it, up to the point where it would train for hours
+    monkeypatch.setattr(script, "run_variants_script", lambda description, **values: declared.update(values))
+    runpy.run_path(str(TUNE / f"{name}.py"), run_name="__main__")
+    settings = SweepSettings.model_validate(declared)
+    for scenario in settings.scenarios:
+        hashes = {config.hash() for config in settings.variant_configs(scenario).values()}
+        assert len(hashes) == len(declared["variants"])
