@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,11 +97,10 @@ def _failed(out: Path, scenario: str) -> dict[str, str]:
     return dict(zip(failed["config_hash"], failed["error"], strict=True))
 
 
-def _tables(read: object, location: Path) -> pd.DataFrame:
+def _tables(read: Callable[[Path], pd.DataFrame], location: Path) -> pd.DataFrame:
     """What is there, or an empty table where nothing is yet."""
     try:
-        table: pd.DataFrame = read(location)  # type: ignore[operator]
-        return table
+        return read(location)
     except MageError:
         return pd.DataFrame()
 

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -23,6 +23,7 @@ from mage.data.trajectories import Statistics, Trajectories, target_return
 from mage.data.windows import Windows
 from mage.errors import MageError
 from mage.files import write_json, write_text
+from mage.model.autoencoder import TrajectoryAutoencoder
 from mage.model.policy import Policy
 from mage.model.quantizer import codebook_use
 from mage.training.algorithms import ALGORITHMS, Material
@@ -170,7 +171,8 @@ class Trainer:
         count = min(len(self.windows), 4096)
         spread = torch.linspace(0, len(self.windows) - 1, count, device=self.device).long()
         batch = self.windows.take(spread)
-        token_maps = self.networks["autoencoder"].eval().encode(batch.trajectory_BHX, batch.condition_BY[:, :1])  # type: ignore[operator]
+        autoencoder = cast(TrajectoryAutoencoder, self.networks["autoencoder"].eval())
+        token_maps = autoencoder.encode(batch.trajectory_BHX, batch.condition_BY[:, :1])
         size = self.config.autoencoder.codebook_size
         use = codebook_use(token_maps, size)
         self.finished_history.append({"stage": "codebook", "step": self.stage.step, **use})
