@@ -22,6 +22,8 @@ from mage.data.windows import Windows
 from mage.model.blocks import Block
 from mage.model.policy import Policy
 
+INITIAL_TIMESTEP_STD = 0.02
+
 
 class DecisionTransformer(nn.Module):
     """Actions of every step of a window, each from what lies before it."""
@@ -36,6 +38,8 @@ class DecisionTransformer(nn.Module):
         self.embed_observation = nn.Linear(observation_size, width)
         self.embed_action = nn.Linear(action_size, width)
         self.embed_timestep = nn.Embedding(config.max_episode_steps, width)
+        # with PyTorch's deviation of 1 it drowns what is seen until it is unlearned, which short training does not
+        nn.init.normal_(self.embed_timestep.weight, std=INITIAL_TIMESTEP_STD)
         self.norm_in = nn.LayerNorm(width)
         self.blocks = nn.ModuleList([Block(width, config.num_heads, config.dropout) for _ in range(config.depth)])
         self.norm_out = nn.LayerNorm(width)

@@ -71,9 +71,19 @@ def run_variants_script(
     description: str | None, scenarios: Sequence[str], variants: Mapping[str, Sequence[str]], seeds: int
 ) -> None:
     """As `run_script`, for named variants that are all trained: name -> overrides of the preset."""
-    options = make_parser(description, scenarios, seeds).parse_args()
+    parser = make_parser(description, scenarios, seeds)
+    parser.add_argument(
+        "--variants",
+        nargs="+",
+        choices=variants,
+        default=list(variants),
+        metavar="NAME",
+        help=f"only these of: {', '.join(variants)}",
+    )
+    options = parser.parse_args()
     with errors_end_it():
-        settings = make_settings(**shared_settings(options), variants=dict(variants))
+        chosen = {name: variants[name] for name in options.variants}
+        settings = make_settings(**shared_settings(options), variants=chosen)
         sweep_and_print(settings, directory_of(options), options.resume, options.address)
 
 

@@ -24,3 +24,16 @@ def test_what_a_script_declares_are_distinct_configurations_on_each_of_its_scena
     for scenario in settings.scenarios:
         hashes = {config.hash() for config in settings.variant_configs(scenario).values()}
         assert len(hashes) == len(declared["variants"])
+
+
+def test_a_run_may_be_of_some_of_the_variants(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    ran: list[SweepSettings] = []
+    monkeypatch.setattr(script, "sweep_and_print", lambda settings, *_: ran.append(settings))
+    monkeypatch.setattr("sys.argv", ["compare", "--variants", "dt", "bc"])
+    variants = {"mage": [], "bc": ["algorithm=bc"], "dt": ["algorithm=dt"]}
+    script.run_variants_script("Compares.", ["maze2d-umaze"], variants, seeds=1)
+    assert dict(ran[0].variants or {}) == {"dt": ("algorithm=dt",), "bc": ("algorithm=bc",)}
+    monkeypatch.setattr("sys.argv", ["compare", "--variants", "td3"])
+    with pytest.raises(SystemExit, match="2"):
+        script.run_variants_script("Compares.", ["maze2d-umaze"], variants, seeds=1)
+    assert "invalid choice: 'td3'" in capsys.readouterr().err
