@@ -12,7 +12,7 @@ import torch
 
 from mage import scenarios
 from mage.config import Config, load_config
-from mage.data.minari_source import load_trajectories
+from mage.data.sources import load_trajectories
 from mage.data.trajectories import Trajectories
 from mage.errors import MageError
 from mage.evaluation.episodes import evaluate_policies

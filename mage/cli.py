@@ -81,9 +81,12 @@ def root(
 
 
 @main.command("scenarios")
-def list_scenarios(dataset_namespace: Namespace = None) -> None:
-    """List the benchmarks, and which of their datasets are on this machine."""
-    console.print_scenarios(dataset_namespace)
+def list_scenarios(scenario: ScenarioName = None, dataset_namespace: Namespace = None) -> None:
+    """List the benchmarks, and which of their datasets are on this machine; or all that is known of one."""
+    if scenario:
+        console.print_scenario(scenarios.get(scenario), dataset_namespace)
+    else:
+        console.print_scenarios(dataset_namespace)
 
 
 @data.command("show")
@@ -91,7 +94,7 @@ def show_data(scenario: ScenarioName = None, dataset: Dataset = None, dataset_na
     """Describe a dataset that is on this machine: sizes, returns, reference scores, target return."""
     _check_choice(scenario, dataset, dataset_namespace)
     known = scenarios.get(scenario) if scenario else None
-    from mage.data.minari_source import load_trajectories
+    from mage.data.sources import load_trajectories
     from mage.data.trajectories import describe
 
     console.print_description(describe(load_trajectories(known, dataset, dataset_namespace, download=False)))

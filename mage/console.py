@@ -36,22 +36,39 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def print_scenarios(namespace: str | None = None) -> None:
     """The registry, and which datasets are on this machine; `namespace` also looks for local copies."""
-    columns = ("scenario", "domain", "dataset", "built-in", "environment", "discount", "paper tables", "here")
+    columns = ("scenario", "domain", "published data", "built-in", "environment", "score", "tables", "here")
     rows = []
     for scenario in map(scenarios.get, scenarios.names()):
-        values = (scenario.name, scenario.domain, scenario.dataset_id, scenario.builtin_dataset_id or "-")
-        protocol = (scenario.environment, f"{scenario.discount:g}", ", ".join(scenario.paper_tables))
-        rows.append((*values, *protocol, ", ".join(datasets_here(scenario, namespace)) or "no"))
+        first, *others = scenario.dataset_ids or ("-",)
+        data = (" + ".join([first, *(name.rsplit("/", 1)[1] for name in others)]), scenario.builtin_dataset_id or "-")
+        protocol = (scenario.environment, scenario.score, ", ".join(scenario.paper_tables) or "-")
+        here = ", ".join(datasets_here(scenario, namespace)) or "no"
+        rows.append((scenario.name, scenario.domain, *data, *protocol, here))
     print_table(columns, rows)
 
 
+def print_scenario(scenario: Scenario, namespace: str | None = None) -> None:
+    """Everything that the registry says of one scenario, with the `paper` preset's codebook size for its domain."""
+    from mage.config import load_config
+
+    entry = scenario.model_dump()
+    entry["codebook_size (paper preset)"] = load_config("paper", (), scenario.domain).autoencoder.codebook_size
+    entry["here"] = datasets_here(scenario, namespace) or "no"
+    print_description({name: value for name, value in entry.items() if value not in (None, {}, ())})
+
+
 def datasets_here(scenario: Scenario, namespace: str | None = None) -> list[str]:
-    """Which of the scenario's datasets are in the Minari folder: published, built-in, or the namespace's name."""
-    known = {"published": scenario.dataset_id, "built-in": scenario.builtin_dataset_id}
+    """What of the scenario's data is in the Minari folder: published, imported, built-in, or the namespace's name."""
+    known = {"published": scenario.dataset_ids, "imported": (scenario.imported_dataset_id,)}
+    known["built-in"] = (scenario.builtin_dataset_id,) if scenario.builtin_dataset_id else ()
     if namespace:
-        known[namespace] = scenarios.local_dataset_id(scenario, namespace)
+        known[namespace] = scenarios.local_dataset_ids(scenario, namespace)
     root = minari_folder()
-    return [kind for kind, name in known.items() if name and (root / name / "data" / "metadata.json").is_file()]
+    return [
+        kind
+        for kind, names in known.items()
+        if names and all((root / name / "data" / "metadata.json").is_file() for name in names)
+    ]
 
 
 def minari_folder() -> Path:
@@ -86,7 +103,7 @@ def print_comparison(comparison: pd.DataFrame) -> None:
     for row in rows:
         if row["scenario"] not in scenarios.names():
             print(f"{row['scenario']}: no scenario of the paper.")
-        elif row["dataset_id"] != scenarios.get(row["scenario"]).dataset_id:
+        elif row["dataset_id"] != scenarios.get(row["scenario"]).published_dataset_id:
             print(f"{row['scenario']}: measured on {row['dataset_id']}, which is not the published data.")
 
 

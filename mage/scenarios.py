@@ -6,12 +6,18 @@ The entries live in scenarios.yaml; a scenario's name is the one used in the pap
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mage.errors import MageError
+
+MIXED = "+"
+"""Joins the ids of datasets that are mixed: mujoco/ant/medium-v0+mujoco/ant/expert-v0."""
+
+IMPORTED = "imported"
+"""The Minari namespace of data that was imported from other formats."""
 
 UnitInterval = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -23,9 +29,20 @@ class Scenario(BaseModel):
 
     name: str
     domain: str
-    environment: str = Field(description="Gymnasium id, for display; evaluation uses the dataset's own environment")
-    dataset_id: str = Field(description="published Minari dataset")
+    dataset_ids: tuple[str, ...] = Field(description="published datasets, mixed in this order; of the Minari server")
     builtin_dataset_id: str | None = Field(default=None, description="dataset that `mage data collect` records")
+    d4rl_name: str | None = Field(default=None, description="D4RL's name of the data, for `mage data import-d4rl`")
+    environment: str = Field(description="Gymnasium id of what the data is from")
+    max_episode_steps: int = Field(gt=0, description="time limit of an evaluation episode")
+    evaluation_environment_from: Literal["dataset", "registry"] = Field(
+        default="dataset", description="who names the evaluation environment: the dataset, or this entry"
+    )
+    evaluation_arguments: dict[str, Any] = Field(
+        default={}, description="of the environment, where this entry names it or an imported dataset cannot"
+    )
+    score: Literal["return", "success"] = Field(
+        default="return", description="0-100: the return between the reference scores, or the success rate in percent"
+    )
     discount: float = Field(gt=0.0, le=1.0)
     target_return_quantile: UnitInterval = Field(
         description="quantile of the training returns-to-go asked of the policy; 1 is their maximum"
@@ -37,6 +54,17 @@ class Scenario(BaseModel):
     )
     reference_source: str
     paper_tables: tuple[str, ...] = ()
+
+    @property
+    def published_dataset_id(self) -> str | None:
+        """The published data under one name: the ids of a mixture joined by `+`; None where nobody publishes it."""
+        return MIXED.join(self.dataset_ids) or None
+
+    @property
+    def imported_dataset_id(self) -> str:
+        """Where `mage data import-d4rl` puts the scenario's data: one file, also where Minari has two to mix."""
+        copies = local_dataset_ids(self, IMPORTED)
+        return copies[0] if len(copies) == 1 else own_dataset_id(self, IMPORTED)
 
 
 @cache
@@ -72,8 +100,16 @@ def get(name: str) -> Scenario:
     raise MageError(f"There is no scenario '{name}'; {hint}")
 
 
-def local_dataset_id(scenario: Scenario, namespace: str) -> str:
-    """Where a locally built copy of the scenario's data lives: local_dataset_id(door-expert, "local") is
-    local/door/expert-v0."""
+def local_dataset_ids(scenario: Scenario, namespace: str) -> tuple[str, ...]:
+    """Where a locally built copy of the scenario's data lives: of door-expert and "local", local/door/expert-v0."""
+    namespace = namespace.strip("/")
+    sources = (scenario.builtin_dataset_id,) if scenario.builtin_dataset_id else scenario.dataset_ids
+    if not sources:
+        return (own_dataset_id(scenario, namespace),)
+    return tuple(f"{namespace}/{source.split('/', 1)[1].rsplit('-v', 1)[0]}-v0" for source in sources)
+
+
+def own_dataset_id(scenario: Scenario, namespace: str) -> str:
+    """Where a copy lives that holds all of the scenario's data under its own name, a mixture's too."""
     task, _, variant = scenario.name.partition("-")
-    return f"{namespace.strip('/')}/{task}/{variant}-v0"
+    return f"{namespace.strip('/')}/{task}/{variant or 'all'}-v0"

@@ -11,7 +11,7 @@ from hypothesis import settings
 from mage import scenarios
 from mage.config import Config, make_config
 from mage.data import maze2d
-from mage.data.minari_source import load_trajectories
+from mage.data.sources import load_trajectories
 from mage.data.trajectories import Trajectories
 from mage.model.policy import Policy
 from mage.training.trainer import Trainer

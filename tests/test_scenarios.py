@@ -1,6 +1,7 @@
 import csv
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,38 @@ from mage.scenarios import Scenario
 PUBLISHED = Path(scenarios.__file__).parent / "results" / "published_results.csv"
 
 
-def test_all_twelve_adroit_sets_and_the_three_mazes_are_known() -> None:
-    tasks, levels = ("pen", "door", "hammer", "relocate"), ("expert", "human", "cloned")
-    mazes = [f"maze2d-{size}" for size in ("umaze", "medium", "large")]
-    assert scenarios.names() == [f"{task}-{level}" for task in tasks for level in levels] + mazes
+def published_scenarios() -> set[str]:
+    with PUBLISHED.open(encoding="utf-8") as file:
+        return {row["scenario"] for row in csv.DictReader(file)}
+
+
+def test_every_scenario_of_the_papers_tables_is_known() -> None:
+    families = {"adroit"}  # a row of Table 8 is of the whole family
+    assert published_scenarios() - families <= set(scenarios.names())
+    assert set(scenarios.names()) - published_scenarios() == {"kitchen-complete", "maze-game"}
+    count = Counter(scenarios.get(name).domain for name in scenarios.names())
+    assert count == {
+        "adroit": 12,
+        "kitchen": 3,
+        "antmaze": 6,
+        "maze2d": 6,
+        "locomotion": 9,
+        "ogbench": 4,
+        "maze_game": 1,
+    }
+
+
+@pytest.mark.parametrize("name", scenarios.names())
+def test_every_scenario_can_be_scored_or_says_why_not(name: str) -> None:
+    scenario = scenarios.get(name)
+    measured_with_the_data = scenario.builtin_dataset_id is not None
+    assert scenario.score == "success" or scenario.reference_scores or measured_with_the_data
+
+
+@pytest.mark.parametrize("name", scenarios.names())
+def test_every_scenario_has_a_source(name: str) -> None:
+    scenario = scenarios.get(name)
+    assert scenario.dataset_ids or scenario.builtin_dataset_id or scenario.d4rl_name
 
 
 @pytest.mark.parametrize("name", scenarios.names())
@@ -27,11 +56,11 @@ def test_every_scenario_is_reported_in_the_tables_it_names(name: str) -> None:
 
 def test_a_group_of_the_registry_keeps_its_members_apart() -> None:
     door = scenarios.get("door-expert")
-    assert (door.dataset_id, door.environment) == ("D4RL/door/expert-v2", "AdroitHandDoor-v1")
+    assert (door.dataset_ids, door.environment) == (("D4RL/door/expert-v2",), "AdroitHandDoor-v1")
     assert door.reference_scores == (-56.512833, 2880.5693087298737)
     assert (door.target_return_quantile, door.evaluation_episodes, door.paper_episodes) == (0.9, 100, 20)
     maze = scenarios.get("maze2d-large")
-    assert (maze.dataset_id, maze.builtin_dataset_id) == ("D4RL/pointmaze/large-v2", "mage/maze2d/large-v0")
+    assert (maze.dataset_ids, maze.builtin_dataset_id) == (("D4RL/pointmaze/large-v2",), "mage/maze2d/large-v0")
     assert (maze.target_return_quantile, maze.reference_scores, maze.paper_episodes) == (1.0, None, 100)
 
 
@@ -45,9 +74,25 @@ def test_a_name_like_none_is_answered_with_all_of_them() -> None:
         scenarios.get("zzzz")
 
 
-def test_a_namespace_maps_to_the_local_copy() -> None:
-    assert scenarios.local_dataset_id(scenarios.get("door-expert"), "local") == "local/door/expert-v0"
-    assert scenarios.local_dataset_id(scenarios.get("maze2d-umaze"), "local/") == "local/maze2d/umaze-v0"
+@pytest.mark.parametrize(
+    ("name", "copies"),
+    [
+        ("door-expert", ("local/door/expert-v0",)),
+        ("maze2d-umaze", ("local/maze2d/umaze-v0",)),
+        ("antmaze-umaze-play", ("local/antmaze/umaze-v0",)),
+        ("ant-medium-expert", ("local/ant/medium-v0", "local/ant/expert-v0")),
+        ("ant-medium-replay", ("local/ant/medium-replay-v0",)),
+    ],
+)
+def test_a_namespace_maps_to_the_local_copies(name: str, copies: tuple[str, ...]) -> None:
+    assert scenarios.local_dataset_ids(scenarios.get(name), "local/") == copies
+
+
+def test_an_imported_file_is_one_dataset_even_where_minari_has_two() -> None:
+    assert scenarios.get("ant-medium-expert").imported_dataset_id == "imported/ant/medium-expert-v0"
+    assert scenarios.get("pen-human").imported_dataset_id == "imported/pen/human-v0"
+    ids = [scenarios.get(name).imported_dataset_id for name in scenarios.names()]
+    assert len(set(ids)) == len(ids)
 
 
 def test_a_scenario_refuses_what_it_does_not_know_and_what_cannot_be() -> None:

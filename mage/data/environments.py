@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from gymnasium.envs.registration import EnvSpec
 
 from mage.data.trajectories import Task
 from mage.errors import MageError
+from mage.scenarios import Scenario
+
+MAZE_GAME = "mage/MazeGame-v0"
 
 
 @contextmanager
@@ -23,8 +27,19 @@ def outdated_versions_are_fine() -> Iterator[None]:
 
 
 def register_environments() -> None:
-    """Makes the Gymnasium-Robotics environments known to gym.make; calling it again does nothing."""
+    """Makes the Gymnasium-Robotics environments and our own known to gym.make; calling it again does nothing."""
     gym.register_envs(gymnasium_robotics)
+    if MAZE_GAME not in gym.registry:
+        gym.register(MAZE_GAME, "mage.data.maze_game.environment:MazeGame")
+
+
+def registered_spec(scenario: Scenario) -> EnvSpec:
+    """The scenario's evaluation environment as the registry describes it."""
+    register_environments()
+    spec = deepcopy(gym.spec(scenario.environment))  # gym.spec hands out the registry's own
+    spec.max_episode_steps = scenario.max_episode_steps
+    spec.kwargs = spec.kwargs | dict(scenario.evaluation_arguments)
+    return spec
 
 
 def build(spec: EnvSpec, **arguments: Any) -> gym.Env:

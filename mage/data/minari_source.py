@@ -1,8 +1,9 @@
-"""Loads a Minari dataset as flat trajectories: the published one, a local copy, the built-in one, or the user's own."""
+"""Reads one Minari dataset as flat arrays, with what its metadata says of its environment and its scores."""
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
@@ -12,83 +13,45 @@ from gymnasium import spaces
 from minari import MinariDataset
 from minari.storage import get_dataset_path
 
-from mage import scenarios
-from mage.data import maze2d
 from mage.data.environments import outdated_versions_are_fine, register_environments, remove_maze_file
-from mage.data.minari_writer import dataset_is_local
 from mage.data.observations import flatten_observations, observation_keys
-from mage.data.trajectories import Task, Trajectories, fingerprint
+from mage.data.trajectories import fingerprint
 from mage.errors import MageError
-from mage.scenarios import Scenario
-
-# For a dataset that no scenario describes.
-DEFAULT_DISCOUNT = 0.99
-DEFAULT_TARGET_RETURN_QUANTILE = 0.9
-# The Farama server's namespaces with continuous control; anything else is looked for on this machine only.
-PUBLISHED_NAMESPACES = ("D4RL", "mujoco")
 
 
-def load_trajectories(
-    scenario: Scenario | None, dataset_id: str | None = None, namespace: str | None = None, download: bool = True
-) -> Trajectories:
-    """Every episode of the dataset that the arguments resolve to.
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One dataset. `arrays` are those of `Trajectories`, by name; environment_spec is EnvSpec JSON or "".
 
-    An explicit dataset_id wins; then the scenario's copy in a local namespace; then the published dataset if it is on
-    this machine; then the built-in one, recorded now if it is absent; last, the published one is downloaded. With
-    download=False nothing is recorded or downloaded. A dataset that is missing, unreadable or of an unsupported
-    kind raises MageError.
+    reference_scores are the dataset's own returns that score 0 and 100, None where it stores none.
     """
-    resolved = resolve_dataset_id(scenario, dataset_id, namespace)
-    if not dataset_is_local(resolved):
-        _obtain(resolved, download)
-    with _reading(resolved):
-        return _flatten(minari.load_dataset(resolved), scenario)
+
+    dataset_id: str
+    arrays: dict[str, np.ndarray]
+    fingerprint: str
+    environment_spec: str
+    reference_scores: tuple[float, float] | None
+    observation_keys: tuple[str, ...]
+    action_low: tuple[float, ...]
+    action_high: tuple[float, ...]
 
 
-def resolve_dataset_id(scenario: Scenario | None, dataset_id: str | None = None, namespace: str | None = None) -> str:
-    """The id that load_trajectories reads; it need not be on this machine yet."""
-    if dataset_id:
-        return dataset_id
-    if scenario is None:
-        raise MageError("Neither a scenario nor a dataset id is given; name one of them.")
-    if namespace:
-        return scenarios.local_dataset_id(scenario, namespace)
-    if dataset_is_local(scenario.dataset_id) or not scenario.builtin_dataset_id:
-        return scenario.dataset_id
-    return scenario.builtin_dataset_id
-
-
-def _obtain(dataset_id: str, download: bool) -> None:
-    """Records or downloads the dataset; raises MageError with the command that would, if it may not or cannot."""
-    builtin = maze2d.scenario_of(dataset_id)
-    if builtin:
-        if not download:
-            raise MageError(f"The dataset {dataset_id} is not here yet; get it with `mage data collect {builtin}`.")
-        maze2d.collect(builtin)
-    elif dataset_id.split("/")[0] not in PUBLISHED_NAMESPACES:
-        raise MageError(
-            f"The dataset {dataset_id} is not in {get_dataset_path()}; build it there, or point MINARI_DATASETS_PATH "
-            "at the folder that has it."
+def read_dataset(dataset_id: str) -> Recording:
+    """Every episode of a dataset that is on this machine; an unreadable or unsupported one raises MageError."""
+    with _reading(dataset_id):
+        dataset = minari.load_dataset(dataset_id)
+        action_low, action_high = _action_bounds(dataset)
+        keys, arrays = _read_episodes(dataset)
+        return Recording(
+            dataset_id=dataset.id,
+            arrays=arrays,
+            fingerprint=fingerprint(*arrays.values()),
+            environment_spec=_environment_spec(dataset),
+            reference_scores=_reference_scores(dataset),
+            observation_keys=keys,
+            action_low=action_low,
+            action_high=action_high,
         )
-    elif not download:
-        raise MageError(f"The dataset {dataset_id} is not here yet; get it with `minari download {dataset_id}`.")
-    else:
-        _download(dataset_id)
-
-
-def _download(dataset_id: str) -> None:
-    with suppress(ImportError):  # its retries would bury the one line that we have to say
-        from huggingface_hub.utils import logging
-
-        logging.set_verbosity_error()
-    try:
-        minari.download_dataset(dataset_id)
-    except Exception as error:  # the hosting back ends share no base class: ImportError, ValueError, HTTP errors
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise MageError(
-            f"The dataset {dataset_id} is not here and could not be downloaded ({reason}); "
-            f"get it with `minari download {dataset_id}` where there is a network."
-        ) from error
 
 
 @contextmanager
@@ -104,37 +67,22 @@ def _reading(dataset_id: str) -> Iterator[None]:
         ) from error
 
 
-def _flatten(dataset: MinariDataset, scenario: Scenario | None) -> Trajectories:
-    keys = observation_keys(dataset.observation_space)
-    action_low, action_high = _action_bounds(dataset)
-    arrays = _read_episodes(dataset)
-    task = Task(
-        scenario=scenario.name if scenario else dataset.id,
-        dataset_id=dataset.id,
-        fingerprint=fingerprint(*arrays.values()),
-        environment_spec=_environment_spec(dataset),
-        reference_scores=_reference_scores(dataset, scenario),
-        discount=scenario.discount if scenario else DEFAULT_DISCOUNT,
-        target_return_quantile=scenario.target_return_quantile if scenario else DEFAULT_TARGET_RETURN_QUANTILE,
-        observation_keys=keys,
-        action_low=action_low,
-        action_high=action_high,
-    )
-    return Trajectories(**arrays, task=task)
-
-
-def _read_episodes(dataset: MinariDataset) -> dict[str, np.ndarray]:
+def _read_episodes(dataset: MinariDataset) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
+    """The observation keys and the arrays of `Trajectories`."""
+    keys: tuple[str, ...] | None = None
     observations, actions, rewards, terminations, lengths = [], [], [], [], []
     for episode in dataset.iterate_episodes():
         steps = len(episode.rewards)
-        observations.append(flatten_observations(episode.observations)[:steps])
+        if keys is None:
+            keys = observation_keys(dataset.observation_space, episode.observations)
+        observations.append(flatten_observations(episode.observations, keys)[:steps])
         actions.append(np.asarray(episode.actions, dtype=np.float32).reshape(steps, -1))
         rewards.append(np.asarray(episode.rewards, dtype=np.float32))
         terminations.append(bool(np.any(episode.terminations)))
         lengths.append(steps)
-    if not lengths:
+    if keys is None:
         raise MageError(f"The dataset {dataset.id} has no episodes; it needs at least one.")
-    return {
+    return keys, {
         "observations": np.concatenate(observations),
         "actions": np.concatenate(actions),
         "rewards": np.concatenate(rewards),
@@ -169,12 +117,11 @@ def _environment_spec(dataset: MinariDataset) -> str:
     return specification
 
 
-def _reference_scores(dataset: MinariDataset, scenario: Scenario | None) -> tuple[float, float] | None:
-    """The returns that score 0 and 100: the dataset's own, else the registry's."""
+def _reference_scores(dataset: MinariDataset) -> tuple[float, float] | None:
     metadata = dataset.storage.metadata
     low, high = metadata.get("ref_min_score"), metadata.get("ref_max_score")
     if low is None or high is None:
-        return scenario.reference_scores if scenario else None
+        return None
     low, high = float(low), float(high)
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise MageError(

@@ -7,7 +7,7 @@ section 3.1: R_t = sum_i gamma^i r_{t+i} up to the end of the recorded episode.
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -28,11 +28,17 @@ class Task(BaseModel):
     fingerprint: str
     environment_spec: str
     reference_scores: tuple[float, float] | None
+    score: Literal["return", "success"] = "return"
     discount: float
     target_return_quantile: float
     observation_keys: tuple[str, ...]
     action_low: tuple[float, ...]
     action_high: tuple[float, ...]
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether an episode has a score on the 0-100 scale."""
+        return self.score == "success" or self.reference_scores is not None
 
 
 @dataclass(frozen=True, eq=False)

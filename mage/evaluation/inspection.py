@@ -92,7 +92,7 @@ def inspect_rollouts(
         played = _scan_here(policies, work, episodes)
     rows = [(number, row | measured) for (number, row), measured in zip(work, played, strict=True)]
     return [
-        summarise([row for other, row in rows if other == number], episodes, policy.task.reference_scores is not None)
+        summarise([row for other, row in rows if other == number], episodes, policy.task.has_scores)
         for number, policy in enumerate(policies)
     ]
 

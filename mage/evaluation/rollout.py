@@ -7,7 +7,7 @@ share the work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import gymnasium as gym
@@ -83,7 +83,7 @@ class Rollout:
         ]
         observations = np.zeros((size, policy.observation_size), np.float32)
         for i, own in enumerate(seeds):
-            first = flatten_observation(self.environments[i].reset(seed=own)[0])
+            first = flatten_observation(self.environments[i].reset(seed=own)[0], self.task.observation_keys)
             if len(first) != policy.observation_size:
                 raise MageError(
                     f"the environment of {self.task.dataset_id} shows {len(first)} values, the policy was trained on "
@@ -100,14 +100,14 @@ class Rollout:
             for i in sorted(running):
                 environment = self.environments[i]
                 observation, reward, terminated, truncated, info = environment.step(actions[i])
-                observations[i] = flatten_observation(observation)
+                observations[i] = flatten_observation(observation, self.task.observation_keys)
                 _count_step(rows[i], float(reward), info)
                 if policy.decrements_target:
                     targets[i] = (targets[i] - float(reward)) / policy.task.discount
                 if terminated or truncated:
                     running.remove(i)
         for row in rows:
-            row["normalized_score"] = normalized_score(row["return"], self.task.reference_scores)
+            row["normalized_score"] = score_of(row, self.task)
         return rows
 
     def close(self) -> None:
@@ -129,6 +129,13 @@ def _count_step(row: dict[str, Any], reward: float, info: dict[str, Any]) -> Non
     row["length"] += 1
     if "success" in info:
         row["success"] = bool(row["success"]) or bool(info["success"])
+
+
+def score_of(row: Mapping[str, Any], task: Task) -> float:
+    """An episode's score on the 0-100 scale: its normalized return, or, of a task scored by success, 100 or 0."""
+    if task.score == "return":
+        return normalized_score(row["return"], task.reference_scores)
+    return float("nan") if row["success"] is None else 100.0 * row["success"]
 
 
 def normalized_score(episode_return: float, reference_scores: tuple[float, float] | None) -> float:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mage import scenarios
-from mage.data.minari_source import load_trajectories
 from mage.data.minari_writer import dataset_is_local
+from mage.data.sources import load_trajectories
 from mage.data.trajectories import Trajectories
 
 
@@ -15,6 +15,6 @@ def trajectories_of(name: str, namespace: str | None = None) -> Trajectories:
     """
     scenario = scenarios.get(name)
     if namespace and scenario.builtin_dataset_id:
-        has_copy = dataset_is_local(scenarios.local_dataset_id(scenario, namespace))
+        has_copy = all(map(dataset_is_local, scenarios.local_dataset_ids(scenario, namespace)))
         namespace = namespace if has_copy else None
     return load_trajectories(scenario, namespace=namespace)

@@ -112,7 +112,7 @@ def intermediate_score(policies: list[Policy]) -> float:
     groups = list(batches(settings.intermediate_episodes, len(rollout.environments)))
     rows = [row for policy in policies for group in groups for row in rollout.run(policy, group, settings.seed)]
     rollout.close()
-    column = "return" if task.reference_scores is None else "normalized_score"
+    column = "normalized_score" if task.has_scores else "return"
     return float(np.mean([row[column] for row in rows]))
 
 

@@ -59,8 +59,8 @@ def write_minari(
         ends = [False] * (len(episode) - 1)
         buffers.append(
             EpisodeBuffer(
-                observations=_stack([observation_space.sample() for _ in range(len(episode) + 1)]),
-                actions=_stack([action_space.sample() for _ in episode]),
+                observations=stack([observation_space.sample() for _ in range(len(episode) + 1)]),
+                actions=stack([action_space.sample() for _ in episode]),
                 rewards=list(episode),
                 terminations=[*ends, terminated],
                 truncations=[*ends, not terminated],
@@ -72,7 +72,8 @@ def write_minari(
     return dataset_id
 
 
-def _stack(samples: list[Any]) -> Any:
+def stack(samples: list[Any]) -> Any:
+    """Samples of a space, nested dictionaries too, with a leading axis."""
     if isinstance(samples[0], dict):
-        return {key: _stack([sample[key] for sample in samples]) for key in samples[0]}
+        return {key: stack([sample[key] for sample in samples]) for key in samples[0]}
     return np.stack(samples)

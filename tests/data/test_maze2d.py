@@ -8,8 +8,8 @@ import pytest
 from mage import scenarios
 from mage.data import maze2d
 from mage.data.environments import make_environment, register_environments
-from mage.data.minari_source import load_trajectories
 from mage.data.minari_writer import write_dataset
+from mage.data.sources import load_trajectories
 from mage.data.trajectories import Trajectories
 from mage.errors import MageError
 

@@ -6,7 +6,7 @@ import pytest
 from mage import scenarios
 from mage.config import Config, make_config
 from mage.data import maze2d
-from mage.data.minari_source import load_trajectories
+from mage.data.sources import load_trajectories
 from mage.data.trajectories import Trajectories, target_return
 from mage.evaluation.rollout import Rollout
 from mage.training.trainer import Trainer

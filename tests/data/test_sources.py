@@ -3,10 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 
 from mage import scenarios
 from mage.data.environments import make_environment
-from mage.data.minari_source import load_trajectories, resolve_dataset_id
+from mage.data.sources import load_trajectories, resolve_dataset_ids
 from mage.data.trajectories import Trajectories
 from mage.errors import MageError
 from tests.data.builders import write_minari
@@ -96,12 +97,57 @@ def test_neither_a_scenario_nor_a_dataset_is_refused() -> None:
 
 
 def test_an_explicit_id_wins_then_the_namespace_then_the_published_set_then_the_built_in(minari_root: Path) -> None:
-    assert resolve_dataset_id(MAZE, "me/mine-v0", "local") == "me/mine-v0"
-    assert resolve_dataset_id(MAZE, None, "local") == "local/maze2d/umaze-v0"
-    assert resolve_dataset_id(MAZE) == "mage/maze2d/umaze-v0"
-    assert resolve_dataset_id(DOOR) == "D4RL/door/expert-v2"
+    assert resolve_dataset_ids(MAZE, "me/mine-v0", "local") == ("me/mine-v0",)
+    assert resolve_dataset_ids(MAZE, None, "local") == ("local/maze2d/umaze-v0",)
+    assert resolve_dataset_ids(MAZE) == ("mage/maze2d/umaze-v0",)
+    assert resolve_dataset_ids(DOOR) == ("D4RL/door/expert-v2",)
+    write_minari("imported/maze2d/umaze-v0", [[1]])
+    assert resolve_dataset_ids(MAZE) == ("imported/maze2d/umaze-v0",)
     write_minari("D4RL/pointmaze/umaze-v2", [[1]])
-    assert resolve_dataset_id(MAZE) == "D4RL/pointmaze/umaze-v2"
+    assert resolve_dataset_ids(MAZE) == ("D4RL/pointmaze/umaze-v2",)
+
+
+def test_a_mixture_is_its_datasets_end_to_end(minari_root: Path) -> None:
+    parts = [write_minari("local/ant/medium-v0", [[1, 2], [3]]), write_minari("local/ant/expert-v0", [[4, 5, 6]])]
+    mixed = load_trajectories(scenarios.get("ant-medium-expert"), namespace="local")
+    assert mixed.task.dataset_id == "local/ant/medium-v0+local/ant/expert-v0"
+    assert mixed.rewards.tolist() == [1, 2, 3, 4, 5, 6]
+    assert mixed.episode_starts.tolist() == [0, 2, 3, 6]
+    singles = [load_trajectories(None, part) for part in parts]
+    np.testing.assert_array_equal(mixed.observations, np.concatenate([one.observations for one in singles]))
+    assert mixed.task.fingerprint not in {one.task.fingerprint for one in singles}
+    assert load_trajectories(None, "+".join(parts)).task.fingerprint == mixed.task.fingerprint
+
+
+def test_a_copy_of_the_whole_mixture_is_taken_where_there_is_one(minari_root: Path) -> None:
+    ant = scenarios.get("ant-medium-expert")
+    write_minari("local/ant/medium-expert-v0", [[1]])
+    assert resolve_dataset_ids(ant, namespace="local") == ("local/ant/medium-expert-v0",)
+
+
+def test_data_of_different_environments_does_not_mix(minari_root: Path) -> None:
+    one, other = write_minari("me/one-v0", [[1]]), write_minari("me/other-v0", [[1]], spaces.Box(-1, 1, (3,)))
+    with pytest.raises(MageError, match=r"me/one-v0 .* 2 observation values\) and me/other-v0 .*cannot be mixed"):
+        load_trajectories(None, f"{one}+{other}")
+    pendulum = write_minari("me/pendulum-v0", [[1]], env="Pendulum-v1")
+    with pytest.raises(MageError, match=r"environment none, .*\(Pendulum-v1"):
+        load_trajectories(None, f"{one}+{pendulum}")
+
+
+def test_data_that_nobody_publishes_is_asked_for_as_a_d4rl_file(minari_root: Path) -> None:
+    with pytest.raises(
+        MageError, match=r"`mage data import-d4rl ant-medium-replay-v2.hdf5 --scenario ant-medium-replay`"
+    ):
+        load_trajectories(scenarios.get("ant-medium-replay"))
+
+
+def test_a_scenario_may_be_evaluated_elsewhere_than_its_data_says(minari_root: Path) -> None:
+    write_minari("me/mine-v0", [[1]], env="Pendulum-v1")
+    spec = EnvSpec.from_json(load_trajectories(scenarios.get("multi2d-medium"), "me/mine-v0").task.environment_spec)
+    assert (spec.id, spec.max_episode_steps) == ("PointMaze_Medium-v3", 600)
+    assert spec.kwargs["reset_target"] is False
+    kept = EnvSpec.from_json(load_trajectories(MAZE, "me/mine-v0").task.environment_spec)
+    assert kept.id == "Pendulum-v1"
 
 
 def test_loading_twice_gives_the_same_fingerprint(
