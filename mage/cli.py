@@ -169,10 +169,9 @@ def evaluate(
     if scenario:
         scenarios.get(scenario)
     import mage
-    from mage.results import summary
 
     mage.load_policy(run, scenario=scenario)
-    console.print_summary(summary(mage.evaluate(run, episodes, actors)))
+    console.print_results(mage.evaluate(run, episodes, actors))
     print(f"\nepisodes: {run / 'episodes.parquet'}")
 
 
@@ -259,9 +258,9 @@ def sweep(
 @results.command("show")
 def show_results(path: Location) -> None:
     """Summarise results: a row a configuration, best first."""
-    from mage.results import load, summary
+    from mage.results import load
 
-    console.print_summary(summary(load(path)))
+    console.print_results(load(path))
 
 
 @results.command("compare")

@@ -92,6 +92,15 @@ def print_summary(summary: pd.DataFrame) -> None:
     )
 
 
+def print_results(results: pd.DataFrame) -> None:
+    """The summary of a results table, and what keeps its scores from being compared with others."""
+    from mage.results import summary, warnings
+
+    print_summary(summary(results))
+    for warning in warnings(results):
+        print(f"warning: {warning}")
+
+
 def print_comparison(comparison: pd.DataFrame) -> None:
     """`mage.results.compare`, and below it what keeps a measured and a published number apart."""
     measured = ("scenario", "algorithm", "dataset", "of", "measured", "seeds x episodes")

@@ -11,6 +11,7 @@ import gymnasium as gym
 import gymnasium_robotics
 from gymnasium.envs.registration import EnvSpec
 
+from mage.data.known_issues import refuse_broken
 from mage.data.trajectories import Task
 from mage.errors import MageError
 from mage.scenarios import Scenario
@@ -66,6 +67,7 @@ def make_environment(task: Task) -> gym.Env:
         )
     register_environments()
     spec = EnvSpec.from_json(task.environment_spec)
+    refuse_broken(spec.id)
     try:
         return build(spec)
     except (gym.error.Error, ImportError) as error:

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from mage import scenarios
+from mage.data.known_issues import score_warning
 from mage.data.trajectories import Task
 from mage.evaluation.rollout import Rollout, batches
 from mage.model.policy import Policy
@@ -48,7 +49,9 @@ def evaluate_policies(
         frame.insert(1, "algorithm", policy.algorithm)
         frame.insert(2, "config_hash", config.hash())
         frame.insert(3, "training_seed", policy.training_seed)
-        frames.append(frame.assign(dataset_id=task.dataset_id, target_return=policy.target_return, **(extra or {})))
+        frame = frame.assign(dataset_id=task.dataset_id, target_return=policy.target_return)
+        frame["warning"] = pd.Series(score_warning(task), frame.index, dtype="string")
+        frames.append(frame.assign(**(extra or {})))
     return pd.concat(frames, ignore_index=True)
 
 

@@ -3,7 +3,7 @@
 from mage.results.plots import plot_parameters
 from mage.results.published import published
 from mage.results.store import RESULT_COLUMNS, TRIAL_COLUMNS, load, load_trials, pull, write_parquet
-from mage.results.summary import compare, summary
+from mage.results.summary import compare, summary, warnings
 
 __all__ = [
     "RESULT_COLUMNS",
@@ -15,5 +15,6 @@ __all__ = [
     "published",
     "pull",
     "summary",
+    "warnings",
     "write_parquet",
 ]

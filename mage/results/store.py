@@ -32,8 +32,12 @@ RESULT_COLUMNS = (
     "length",
     "dataset_id",
     "target_return",
+    "warning",
 )
-"""The columns of every results table; the ones after them are swept config fields such as autoencoder.num_scales."""
+"""The columns of every results table; the ones after them are swept config fields such as autoencoder.num_scales.
+
+`warning` says why a score is not comparable with one measured elsewhere; it is empty where nothing is known.
+"""
 
 TRIAL_COLUMNS = (
     "scenario",
@@ -178,6 +182,8 @@ def _read(filesystem: fs.FileSystem, path: PurePosixPath, columns: Iterable[str]
             frame: pd.DataFrame = pq.read_table(file).to_pandas()
     except (OSError, pa.ArrowException) as error:
         raise MageError(f"{path} is not a readable Parquet file: {error}") from error
+    if "return" in frame.columns and "warning" not in frame.columns:  # of before there were warnings
+        frame["warning"] = pd.Series(pd.NA, frame.index, dtype="string")
     missing = [name for name in columns if name not in frame.columns]
     if missing:
         raise MageError(f"{path} is not a table of this kind: it has no column {', '.join(missing)}")

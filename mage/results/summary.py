@@ -43,6 +43,12 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(order, ascending=[True, False, False, True, True, True], ignore_index=True)
 
 
+def warnings(results: pd.DataFrame) -> list[str]:
+    """A line for each scenario whose scores are not comparable with ones measured elsewhere."""
+    warned = results[["scenario", "warning"]].dropna().drop_duplicates().sort_values(["scenario", "warning"])
+    return [f"{scenario}: {warning}" for scenario, warning in warned.itertuples(index=False)]
+
+
 def interquartile_mean(scores: pd.Series) -> float:
     """The mean of the middle half, which one lucky or unlucky episode does not move (Agarwal et al., 2021)."""
     known = scores.dropna()

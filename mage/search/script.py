@@ -170,11 +170,13 @@ def sweep_and_print(settings: SweepSettings, out: Path, resume: bool = False, ad
     """Runs a sweep and prints its results: the table of configurations, and where everything is."""
     import pandas as pd
 
-    from mage.results import summary
+    from mage.results import summary, warnings
 
     results = sweep(settings, out, resume, address)
     with pd.option_context("display.width", 200, "display.max_columns", None):
         print(f"\n{summary(results).to_string(index=False, float_format='{:.1f}'.format)}\n")
+    for warning in warnings(results):
+        print(f"warning: {warning}")
     print(f"results: {out / 'results.parquet'}, trials: {out / 'trials.parquet'}, plot: {out / 'scores.png'}")
 
 

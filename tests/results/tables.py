@@ -22,6 +22,7 @@ def results(scores: dict[int, list[float]], **columns: Any) -> pd.DataFrame:
             "length": 100,
             "dataset_id": "local/pen/expert-v0",
             "target_return": 3000.0,
+            "warning": None,
             **columns,
         }
         for seed, of_seed in scores.items()
