@@ -25,10 +25,17 @@ def main(run: Path) -> None:
     settings = json.loads((run / "sweep.json").read_text())
     trials, results = load_trials(str(run)), load(str(run))
     print(f"- settings: `{json.dumps(settings)}`")
-    print(f"- machine: {os.cpu_count()} cores ({cpu_name()}), Python {platform.python_version()}")
-    print(f"- versions: {', '.join(f'{name} {version(name)}' for name in PACKAGES)}")
+    print("\n".join(environment_lines()))
     print(f"- datasets: {', '.join(sorted(results['dataset_id'].unique()))}\n")
     print(markdown(table(trials, results)))
+
+
+def environment_lines() -> list[str]:
+    """What the figures were measured on."""
+    return [
+        f"- machine: {os.cpu_count()} cores ({cpu_name()}), Python {platform.python_version()}",
+        f"- versions: {', '.join(f'{name} {version(name)}' for name in PACKAGES)}",
+    ]
 
 
 def table(trials: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
