@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from mage.files import write_text
 from mage.model.policy import Policy
 from mage.run_inspection import inspect_run, inspect_sweep, is_sweep
 from mage.training.algorithms import load_policy as read_policy
+from mage.training.checkpoint import keep_checkpoint, resume_training
 from mage.training.inspection import inspect_training
 from mage.training.trainer import Log, Trained, Trainer, choose_device, save_run
 
@@ -155,27 +155,16 @@ def check_run_directory(out: str | Path, resume: bool) -> Path:
 def _train_here(trajectories: Trajectories, config: Config, seed: int, folder: Path | None, log: Log) -> Trained:
     torch.set_num_threads(config.training.threads)
     trainer = Trainer(trajectories, config, seed, log=log)
-    checkpoints = sorted((folder / "checkpoints").glob("step-*")) if folder else []
-    if checkpoints:
-        trainer.load(checkpoints[-1])
+    if folder:
+        resume_training(trainer, folder / "checkpoints")
+    if trainer.step:
         log(f"goes on from step {trainer.step} of {trainer.total_steps}")
     while trainer.step < trainer.total_steps:
         every = config.training.checkpoint_every
         trainer.advance((trainer.step // every + 1) * every)
         if folder:
-            _keep_checkpoint(trainer, folder / "checkpoints")
+            keep_checkpoint(trainer, folder / "checkpoints")
     return Trained(trainer.policy(), trainer.history, inspect_training(trainer))
-
-
-def _keep_checkpoint(trainer: Trainer, folder: Path) -> None:
-    """Writes a checkpoint under a name that only a whole one has, then drops those before it."""
-    before = list(folder.glob("step-*")) if folder.exists() else []
-    unfinished = folder / f".step-{trainer.step:09d}"
-    shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed while it wrote
-    trainer.save(unfinished)
-    unfinished.rename(folder / f"step-{trainer.step:09d}")
-    for old in before:
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _train_on_workers(

@@ -5,6 +5,10 @@ class MageError(Exception):
     """A sentence for the user: what is wrong, with which value, and what to do. The command line exits with 2."""
 
 
+class DamagedError(MageError):
+    """Files that we wrote are not what we wrote: torn, truncated, changed."""
+
+
 def first_line(error: BaseException) -> str:
     """The sentence that matters in one of Ray's nested errors."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

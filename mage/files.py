@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import uuid
@@ -12,7 +13,38 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from mage.errors import MageError
+from mage.errors import DamagedError, MageError
+
+
+SEAL = "checksums.json"
+
+
+def seal(folder: Path) -> None:
+    """Writes the checksums of all files in a folder, as the last file of it: without a seal the folder is not whole."""
+    write_text(folder / SEAL, json.dumps(_checksums(folder), indent=1))
+
+
+def check_seal(folder: Path) -> None:
+    """Raises DamagedError unless the folder holds exactly what was sealed."""
+    try:
+        sealed = json.loads((folder / SEAL).read_text())
+    except (OSError, ValueError):
+        raise DamagedError(f"{folder} is damaged: {SEAL} cannot be read") from None
+    found = _checksums(folder)
+    wrong = sorted(name for name in sealed.keys() | found.keys() if sealed.get(name) != found.get(name))
+    if wrong:
+        raise DamagedError(f"{folder} is damaged: {wrong[0]} is not what was written")
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / SEAL)
+    return {path.relative_to(folder).as_posix(): checksum(path) for path in files}
+
+
+def checksum(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

@@ -1,6 +1,7 @@
-"""Finds and kills processes that this test run has started itself."""
+"""Finds and kills processes that this test run has started itself, and damages its files."""
 
 import signal
+from pathlib import Path
 
 import psutil
 
@@ -16,3 +17,10 @@ def kill_children(name: str) -> list[int]:
         except psutil.Error:  # it ended while we looked
             continue
     return killed
+
+
+def flip_last_byte(path: Path) -> None:
+    """What a disk that lies does to a file."""
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)

@@ -12,7 +12,7 @@ from mage.config.components import (
 from mage.config.loading import field_names, get_field, load_config, make_config, preset_names, with_field
 from mage.config.run import Config, EvaluationConfig, StageConfig, TrainingConfig, digest
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Version of what `mage` writes to disk; a file of another version is refused, never guessed at."""
 
 __all__ = [

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from mage.config import FORMAT_VERSION, Config, make_config
 from mage.data.trajectories import Statistics, Task
-from mage.errors import MageError
-from mage.files import replacing, write_text
+from mage.errors import DamagedError, MageError
+from mage.files import checksum, replacing, write_text
 
 Networks = Mapping[str, nn.Module]
 
@@ -125,6 +125,7 @@ class Policy(ABC):
             "task": self.task.model_dump(mode="json"),
             "statistics": self.statistics.to_dict(),
             "config": self.config.model_dump(mode="json"),
+            "weights_sha256": checksum(folder / "policy.safetensors"),
         }
         write_text(folder / "policy.json", json.dumps(described, indent=1))
 
@@ -144,6 +145,8 @@ class Policy(ABC):
         networks = cls.build(config, len(statistics.observation_mean), len(task.action_low))
         try:
             weights = load_file(folder / "policy.safetensors")
+            if checksum(folder / "policy.safetensors") != described["weights_sha256"]:
+                raise DamagedError("they are not those that policy.json was written with")
             for part, network in networks.items():
                 network.load_state_dict(_part(weights, f"{part}."))
         except Exception as error:
@@ -167,7 +170,7 @@ def read_description(folder: Path) -> dict[str, Any]:
         raise MageError(
             f"{path} has format version {version}, this mage reads version {FORMAT_VERSION}; use the mage that wrote it"
         )
-    missing = {"config", "task", "statistics", "training_seed", "target_return"} - set(described)
+    missing = {"config", "task", "statistics", "training_seed", "target_return", "weights_sha256"} - set(described)
     if missing:
         raise MageError(
             f"{path} is damaged: it lacks {', '.join(sorted(missing))}; train again or restore it from a copy"

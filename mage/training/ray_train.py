@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import ray
 import ray.train
 import torch
+from pyarrow.fs import FileSelector, FileType
 from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.callback import UserCallback
@@ -25,15 +27,17 @@ from ray.train.v2.api.callback import UserCallback
 from mage.config import Config, make_config
 from mage.data.trajectories import Trajectories
 from mage.errors import MageError, first_line
-from mage.files import write_json
+from mage.files import check_seal, seal, write_json
 from mage.model.policy import Policy
 from mage.training.algorithms import load_policy
+from mage.training.checkpoint import KEPT, load_newest
 from mage.training.distributed import rank
 from mage.training.inspection import inspect_training
 from mage.training.milestones import milestones
 from mage.training.trainer import History, Trained, Trainer
 
 MAX_WORKER_FAILURES = 2
+CHECKPOINT_PREFIX = "checkpoint_"  # Ray's name, followed by the time
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ def train_with_ray(
             name=name,
             storage_path=str(storage),
             failure_config=FailureConfig(max_failures=MAX_WORKER_FAILURES),
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
+            checkpoint_config=CheckpointConfig(num_to_keep=KEPT),
             callbacks=list(callbacks),
         ),
     )
@@ -118,7 +122,8 @@ def train_with_ray(
         raise MageError(f"training failed: {first_line(result.error)}")
     if result.checkpoint is None:
         raise MageError(f"training {name} left no checkpoint in {storage}; look at the workers' logs")
-    with result.checkpoint.as_directory() as folder:
+    with opened(result.checkpoint) as folder:
+        check_seal(folder)
         folders = [seed_folder(folder, seed) for seed in seeds]
         return [Trained(load_policy(own), read_history(own), read_inspection(own)) for own in folders]
 
@@ -138,9 +143,7 @@ def train_loop(settings: dict[str, Any]) -> None:
         trainers.append(Trainer(trajectories, config, seed, artefacts, partial(say, settings, f"seed {seed}"), windows))
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is not None:
-        with checkpoint.as_directory() as folder:
-            for trainer in trainers:
-                trainer.load(seed_folder(folder, trainer.seed))
+        load_newest(newest_first(checkpoint), partial(load_seeds, trainers), trainers[0].log)
         for trainer in trainers:
             trainer.log(f"goes on from step {trainer.step} of {trainer.total_steps}")
     every = config.training.checkpoint_every
@@ -172,7 +175,31 @@ def report(trainers: list[Trainer], metrics: dict[str, float], with_policies: bo
             if with_policies:
                 trainer.policy().save(seed_folder(folder, trainer.seed))
                 write_json(seed_folder(folder, trainer.seed) / "inspection.json", inspect_training(trainer))
+        seal(Path(folder))
         ray.train.report(metrics, checkpoint=Checkpoint.from_directory(folder))
+
+
+def newest_first(newest: Checkpoint) -> Iterator[AbstractContextManager[Path]]:
+    """A checkpoint and those that Ray keeps before it, each to be opened as a local folder."""
+    place = PurePosixPath(newest.path)
+    beside = newest.filesystem.get_file_info(FileSelector(str(place.parent)))
+    names = [info.base_name for info in beside if info.type == FileType.Directory]
+    for name in sorted(names, reverse=True):
+        if name.startswith(CHECKPOINT_PREFIX) and name <= place.name:
+            yield opened(Checkpoint(str(place.parent / name), newest.filesystem))
+
+
+@contextmanager
+def opened(checkpoint: Checkpoint) -> Iterator[Path]:
+    """The checkpoint as a local folder, downloaded if it is elsewhere."""
+    with checkpoint.as_directory() as folder:
+        yield Path(folder)
+
+
+def load_seeds(trainers: list[Trainer], folder: Path) -> None:
+    """Goes on from a checkpoint of all seeds."""
+    for trainer in trainers:
+        trainer.load(seed_folder(folder, trainer.seed))
 
 
 def read_history(folder: Path) -> History:

@@ -21,8 +21,8 @@ from safetensors.torch import load_file, save_file
 from mage.config import FORMAT_VERSION, Config, digest
 from mage.data.trajectories import Statistics, Trajectories, target_return
 from mage.data.windows import Windows
-from mage.errors import MageError
-from mage.files import write_json, write_text
+from mage.errors import DamagedError, MageError
+from mage.files import check_seal, seal, write_json, write_text
 from mage.model.autoencoder import TrajectoryAutoencoder
 from mage.model.policy import Policy
 from mage.model.quantizer import codebook_use
@@ -70,7 +70,7 @@ class Trainer:
         self.networks = {name: network.to(self.device) for name, network in networks.items()}
         self.finished_history: History = []
         self.artefact = artefacts / self._artefact_name() if artefacts and config.algorithm == "mage" else None
-        if self.artefact and all_agree((self.artefact / "history.json").is_file()):
+        if self.artefact and all_agree(self._artefact_is_whole(self.artefact)):
             self._take_artefact(self.artefact)
         else:
             self.stage = self._begin(config.stages[0])
@@ -198,10 +198,23 @@ class Trainer:
         folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=".unfinished-"))
         save_weights(self.networks["autoencoder"], folder / "autoencoder.safetensors")
         (folder / "history.json").write_text(json.dumps(self.finished_history))
+        seal(folder)
+        if target.exists() and not self._artefact_is_whole(target):
+            shutil.rmtree(target)
         try:
             os.replace(folder, target)
         except OSError:  # another trial has just put the same one there
             shutil.rmtree(folder)
+
+    def _artefact_is_whole(self, folder: Path) -> bool:
+        if not folder.exists():
+            return False
+        try:
+            check_seal(folder)
+        except DamagedError as error:
+            self.log(f"{error}; the autoencoder is trained again")
+            return False
+        return True
 
     def _take_artefact(self, folder: Path) -> None:
         self.networks["autoencoder"].load_state_dict(load_file(folder / "autoencoder.safetensors"))

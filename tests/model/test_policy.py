@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
-from mage.config import Config, make_config
+from mage.config import FORMAT_VERSION, Config, make_config
 from mage.data.trajectories import Trajectories
 from mage.errors import MageError
 from mage.model.mage_policy import MagePolicy
 from mage.model.policy import Policy
+from tests.processes import flip_last_byte
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def test_a_saved_policy_acts_as_before_to_the_bit(tiny_policy: Policy, saved: Pa
 def test_a_policy_on_disk_is_safetensors_and_json(saved: Path) -> None:
     assert sorted(path.name for path in saved.iterdir()) == ["policy.json", "policy.safetensors"]
     described = json.loads((saved / "policy.json").read_text())
-    assert (described["format_version"], described["algorithm"]) == (2, "mage")
+    assert (described["format_version"], described["algorithm"]) == (FORMAT_VERSION, "mage")
     assert load_file(saved / "policy.safetensors")
 
 
@@ -92,7 +93,7 @@ def test_a_damaged_description_is_told(saved: Path, content: bytes) -> None:
 def test_a_policy_of_another_version_is_refused(saved: Path) -> None:
     described: dict[str, Any] = json.loads((saved / "policy.json").read_text())
     (saved / "policy.json").write_text(json.dumps(described | {"format_version": 99}))
-    with pytest.raises(MageError, match=r"format version 99, this mage reads version 2"):
+    with pytest.raises(MageError, match=f"format version 99, this mage reads version {FORMAT_VERSION}"):
         MagePolicy.load(saved)
 
 
@@ -102,6 +103,12 @@ def test_damaged_weights_are_told_in_one_line(saved: Path) -> None:
     with pytest.raises(MageError, match=r"weights in .*policy\.safetensors cannot be read") as caught:
         MagePolicy.load(saved)
     assert "\n" not in str(caught.value)
+
+
+def test_weights_with_one_changed_byte_are_refused(saved: Path) -> None:
+    flip_last_byte(saved / "policy.safetensors")
+    with pytest.raises(MageError, match=r"they are not those that policy\.json was written with"):
+        MagePolicy.load(saved)
 
 
 def test_missing_weights_are_told_in_one_line(saved: Path) -> None:
@@ -117,7 +124,7 @@ def test_missing_weights_are_told_in_one_line(saved: Path) -> None:
         MagePolicy.load(saved)
 
 
-@pytest.mark.parametrize("name", ["config", "task", "statistics", "training_seed", "target_return"])
+@pytest.mark.parametrize("name", ["config", "task", "statistics", "training_seed", "target_return", "weights_sha256"])
 def test_a_description_that_lacks_something_is_told(saved: Path, name: str) -> None:
     described: dict[str, Any] = json.loads((saved / "policy.json").read_text())
     del described[name]

@@ -12,7 +12,7 @@ from mage.data.trajectories import Trajectories
 from mage.training.ray_board import shown_board
 from mage.training.ray_train import Placement, train_with_ray
 from mage.training.trainer import Trainer
-from tests.processes import kill_children
+from tests.processes import flip_last_byte, kill_children
 
 pytestmark = pytest.mark.ray
 
@@ -84,3 +84,21 @@ def test_a_killed_worker_goes_on_from_its_checkpoint_as_if_nothing_had_happened(
     assert killed
     assert any("goes on from step" in line for line in lines)
     assert history == train_here(tiny_maze, config)
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    ray_cluster: None, tiny_maze: Trajectories, tiny_config: Config, undisturbed: list[dict], tmp_path: Path
+) -> None:
+    training = tiny_config.training.model_copy(update={"checkpoint_every": 50})
+    config = tiny_config.model_copy(update={"training": training})
+    train_with_ray(ray.put(tiny_maze), config, [0], "run", tmp_path)
+    *_, newest = sorted((tmp_path / "run").glob("checkpoint_*/"))
+    flip_last_byte(newest / "seed-0" / "policy.safetensors")
+    lines: list[str] = []
+    with shown_board(lines.append) as board:
+        ((_, history, _),) = train_with_ray(ray.put(tiny_maze), config, [0], "run", tmp_path, board=board)
+    assert any(
+        "policy.safetensors is not what was written; the checkpoint before it is tried" in line for line in lines
+    )
+    assert any("goes on from step 50 of 70" in line for line in lines)
+    assert history == undisturbed

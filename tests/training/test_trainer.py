@@ -9,10 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from mage.config import Config, make_config
+from mage.config import FORMAT_VERSION, Config, make_config
 from mage.data.trajectories import Trajectories
 from mage.errors import MageError
+from mage.files import check_seal
 from mage.training.trainer import Trainer, choose_device
+from tests.processes import flip_last_byte
 
 Make = Callable[..., Trainer]
 
@@ -117,7 +119,10 @@ def test_a_checkpoint_is_safetensors_and_json(make: Make, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("name", "value", "said"),
-    [("format_version", 99, "has format_version 99, this run has 2"), ("seed", 5, "has seed 5, this run has 0")],
+    [
+        ("format_version", 99, f"has format_version 99, this run has {FORMAT_VERSION}"),
+        ("seed", 5, "has seed 5, this run has 0"),
+    ],
 )
 def test_a_checkpoint_of_another_version_or_seed_is_refused(
     make: Make, tmp_path: Path, name: str, value: int, said: str
@@ -183,6 +188,17 @@ def test_stage_1_is_trained_again_for_another_codebook_or_seed(make: Make, tmp_p
     assert make(seed=1, artefacts=tmp_path).step == 0
 
 
+def test_a_damaged_stage_1_is_not_borrowed_but_replaced(make: Make, tiny_trainer: Trainer, tmp_path: Path) -> None:
+    make(artefacts=tmp_path).advance(30)
+    (weights_file,) = tmp_path.glob("*/autoencoder.safetensors")
+    flip_last_byte(weights_file)
+    again = make(artefacts=tmp_path)
+    assert again.step == 0
+    again.advance(again.total_steps)
+    assert same_weights(again, tiny_trainer)
+    assert make(artefacts=tmp_path).step == 30
+
+
 def test_a_run_on_a_borrowed_stage_1_is_the_run_that_trained_it(
     make: Make, tiny_trainer: Trainer, tmp_path: Path
 ) -> None:
@@ -213,7 +229,7 @@ def test_two_runs_that_train_the_same_stage_1_at_once_leave_one_artefact(make: M
     one.advance(30)
     other.advance(30)
     (artefact,) = tmp_path.iterdir()
-    assert sorted(path.name for path in artefact.iterdir()) == ["autoencoder.safetensors", "history.json"]
+    check_seal(artefact)
     shutil.rmtree(artefact)
     assert make(artefacts=tmp_path).step == 0
 
