@@ -14,6 +14,8 @@ import typer
 from typer.core import TyperGroup
 
 from mage import __version__, console, scenarios
+from mage.cli_data import data
+from mage.cli_options import Dataset, Namespace, ScenarioName, check_choice
 from mage.errors import MageError
 
 INTERRUPTED = 130
@@ -44,19 +46,10 @@ main = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-data = typer.Typer(help="Look at datasets, or record the built-in ones.", no_args_is_help=True)
 results = typer.Typer(help="Look at results, here or in a bucket.", no_args_is_help=True)
 main.add_typer(data, name="data")
 main.add_typer(results, name="results")
 
-ScenarioName = Annotated[str | None, typer.Argument(metavar="SCENARIO", help="See `mage scenarios`.")]
-Dataset = Annotated[
-    str | None, typer.Option("--dataset", metavar="ID", help="Any Minari dataset, in place of the scenario's.")
-]
-Namespace = Annotated[
-    str | None,
-    typer.Option("--dataset-namespace", metavar="NAME", help="Take the scenario's dataset from this local namespace."),
-]
 Preset = Annotated[str, typer.Option(metavar="NAME", help="The configuration to start from: cpu, paper or default.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="A change to the preset; repeatable.")
@@ -89,31 +82,6 @@ def list_scenarios(scenario: ScenarioName = None, dataset_namespace: Namespace =
         console.print_scenarios(dataset_namespace)
 
 
-@data.command("show")
-def show_data(scenario: ScenarioName = None, dataset: Dataset = None, dataset_namespace: Namespace = None) -> None:
-    """Describe a dataset that is on this machine: sizes, returns, reference scores, target return."""
-    _check_choice(scenario, dataset, dataset_namespace)
-    known = scenarios.get(scenario) if scenario else None
-    from mage.data.sources import load_trajectories
-    from mage.data.trajectories import describe
-
-    console.print_description(describe(load_trajectories(known, dataset, dataset_namespace, download=False)))
-
-
-@data.command("collect")
-def collect_data(
-    scenario: Annotated[str, typer.Argument(help="One of the mazes.")],
-    episodes: Annotated[int, typer.Option(min=1)] = 1000,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core.")] = None,
-) -> None:
-    """Record a maze2d scenario's built-in dataset in the real environment."""
-    scenarios.get(scenario)
-    from mage.data import maze2d
-
-    print(maze2d.collect(scenario, episodes, seed, workers))
-
-
 @main.command()
 def train(
     scenario: ScenarioName = None,
@@ -130,7 +98,7 @@ def train(
     workers: Annotated[int, typer.Option(min=0, help="Ray Train workers; 0 trains in this process.")] = 0,
 ) -> None:
     """Train both stages on one dataset, with one seed."""
-    _check_choice(scenario, dataset, dataset_namespace)
+    check_choice(scenario, dataset, dataset_namespace)
     _check_configuration(scenario, preset, overrides)
     if resume and out is None:
         raise MageError("--resume needs --out: the run directory of the training to go on with")
@@ -282,13 +250,6 @@ def pull_results(
     for copied in (files := pull(uri, to)):
         print(copied)
     print(f"{len(files)} file(s) copied to {to}")
-
-
-def _check_choice(scenario: str | None, dataset: str | None, namespace: str | None) -> None:
-    if not (scenario or dataset):
-        raise MageError("name a scenario (see `mage scenarios`), or a Minari dataset with --dataset ID")
-    if dataset and namespace:
-        raise MageError(f"--dataset {dataset} is a whole ID; leave out --dataset-namespace {namespace}")
 
 
 def _check_configuration(scenario: str | None, preset: str, overrides: list[str] | None) -> None:

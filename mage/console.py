@@ -15,7 +15,11 @@ from mage import scenarios
 from mage.scenarios import Scenario
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+
+    from mage.data.check import Report
+    from mage.data.d4rl_import import Imported
 
 WIDTH_OF_A_PIPE = 200
 """Columns where no terminal gives a width, so that `mage scenarios | grep door` sees whole rows."""
@@ -81,6 +85,50 @@ def print_description(description: dict[str, Any]) -> None:
     width = max(map(len, description))
     for name, value in description.items():
         print(f"{name:<{width}}  {cell(value)}")
+
+
+def print_import(imported: Imported) -> None:
+    """What `mage data import-d4rl` has made of a file; the id of the dataset comes last."""
+    scenario, episodes = imported.scenario, imported.episodes
+    print(
+        f"{episodes} episodes of {imported.steps} steps: {imported.terminated} end in a terminal state, "
+        f"{episodes - imported.terminated} are cut off, {imported.one_step_episodes} have one step; "
+        f"{imported.dropped_steps} steps after the last end are dropped"
+    )
+    if imported.trimmed_observations:
+        print(f"left out: the last {imported.trimmed_observations} observation values, contact forces that are all 0")
+    if imported.environment:
+        print(f"evaluation environment: {imported.environment}, {scenario.max_episode_steps} steps")
+    else:
+        print(
+            f"evaluation environment: none, since nothing observes what D4RL's {scenario.d4rl_name} does any more; "
+            f"train and inspect with this data, and use {scenario.published_dataset_id} to evaluate"
+        )
+    print(imported.dataset_id)
+
+
+def print_report(report: Report) -> None:
+    """`mage.data.check`: a row a check, then, if nothing is wrong, the numbers of `mage data show` and the returns."""
+    from mage.data.trajectories import describe
+
+    print_table(("", "check", "finding"), report.findings)
+    if report.trajectories is not None:
+        print()
+        print_description(describe(report.trajectories))
+        print("\nepisodes by return")
+        print_histogram(report.trajectories.episode_returns)
+
+
+def print_histogram(values: np.ndarray, bins: int = 10, width: int = 50) -> None:
+    """A line a bin, with its lower border, its count and a bar."""
+    import numpy as np
+
+    counts, borders = np.histogram(values, bins if values.min() < values.max() else 1)
+    labels = [f"{border:.4g}" for border in borders[:-1]]
+    for label, count in zip(labels, counts, strict=True):
+        bar = "#" * int(np.ceil(width * count / counts.max()))
+        print(f"{label:>{max(map(len, labels))}}  {count:>{len(str(counts.max()))}}  {bar}".rstrip())
+    print(f"up to {values.max():.4g}")
 
 
 def print_summary(summary: pd.DataFrame) -> None:

@@ -15,7 +15,6 @@ from safetensors import SafetensorError
 
 from mage.errors import DamagedError, MageError
 
-
 SEAL = "checksums.json"
 
 
@@ -27,8 +26,8 @@ def seal(folder: Path) -> None:
 def check_seal(folder: Path) -> None:
     """Raises DamagedError unless the folder holds exactly what was sealed."""
     try:
-        sealed = json.loads((folder / SEAL).read_text())
-    except (OSError, ValueError):
+        sealed = dict(json.loads((folder / SEAL).read_text()))
+    except (OSError, TypeError, ValueError):
         raise DamagedError(f"{folder} is damaged: {SEAL} cannot be read") from None
     found = _checksums(folder)
     wrong = sorted(name for name in sealed.keys() | found.keys() if sealed.get(name) != found.get(name))

@@ -32,6 +32,10 @@ class Scenario(BaseModel):
     dataset_ids: tuple[str, ...] = Field(description="published datasets, mixed in this order; of the Minari server")
     builtin_dataset_id: str | None = Field(default=None, description="dataset that `mage data collect` records")
     d4rl_name: str | None = Field(default=None, description="D4RL's name of the data, for `mage data import-d4rl`")
+    d4rl_file: str | None = Field(default=None, description="D4RL's file of it, where it is not called by that name")
+    d4rl_environment: str | None = Field(
+        default=None, description="Gymnasium id of what observes as that file does; None where nothing does any more"
+    )
     environment: str = Field(description="Gymnasium id of what the data is from")
     max_episode_steps: int = Field(gt=0, description="time limit of an evaluation episode")
     evaluation_environment_from: Literal["dataset", "registry"] = Field(

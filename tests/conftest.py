@@ -22,6 +22,14 @@ settings.register_profile("mage", deadline=None)  # how long a first call takes 
 settings.load_profile("mage")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing is cached in the home folder, here and in the processes that tests start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAGE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_maze_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A MINARI_DATASETS_PATH that holds mage/maze2d/umaze-v0 with 40 episodes."""
@@ -96,9 +104,11 @@ def tiny_maze_here(tiny_maze_root: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 def ray_cluster() -> Iterator[None]:
     """A Ray of two CPUs for this session of tests, reachable from this machine only."""
     import ray
+    from ray._private import ray_constants
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        patch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", False)  # the same, had Ray been imported before
         patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
         patch.setenv("RAY_AIR_NEW_OUTPUT", "0")
         ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")

@@ -19,6 +19,8 @@ from typer.testing import CliRunner, Result
 import mage
 from mage import scenarios
 from mage.cli import main
+from mage.config import FORMAT_VERSION
+from mage.files import seal
 from tests.data.builders import write_minari
 
 REPOSITORY = Path(__file__).parent.parent
@@ -198,7 +200,9 @@ def test_a_missing_dataset_is_answered_with_the_command_that_gets_it(
 ) -> None:
     monkeypatch.setenv("MINARI_REMOTE", "nowhere://nothing")
     assert "`mage data collect maze2d-umaze`" in error_of("data", "show", "maze2d-umaze")
-    assert "`minari download D4RL/door/expert-v2`" in error_of("train", "door-expert", "--out", tmp_path / "a")
+    assert "`mage data download --dataset D4RL/door/expert-v2`" in error_of(
+        "train", "door-expert", "--out", tmp_path / "a"
+    )
     local = error_of("train", "door-expert", "--dataset-namespace", "local", "--out", tmp_path / "b")
     assert f"local/door/expert-v0 is not in {minari_root}" in local and "MINARI_DATASETS_PATH" in local
     assert "me/mine-v0 is not in" in error_of("train", "--dataset", "me/mine-v0", "--out", tmp_path / "c")
@@ -260,7 +264,7 @@ def test_a_policy_of_another_scenario_version_or_with_other_weights_is_refused(a
     assert "was trained on maze2d-umaze, not on door-expert" in error_of(*evaluate, "--scenario", "door-expert")
     described = json.loads((a_run / "policy.json").read_text())
     (a_run / "policy.json").write_text(json.dumps(described | {"format_version": 99}))
-    assert "policy.json has format version 99, this mage reads version 2" in error_of(*evaluate)
+    assert f"policy.json has format version 99, this mage reads version {FORMAT_VERSION}" in error_of(*evaluate)
     wider = described | {"config": described["config"] | {"transformer": {"depth": 2, "embed_dim": 16}}}
     (a_run / "policy.json").write_text(json.dumps(wider))
     assert "policy.safetensors cannot be read" in error_of(*evaluate)
@@ -274,7 +278,9 @@ def test_training_goes_on_from_a_checkpoint_of_the_same_seed_and_version_only(a_
     assert "has seed 7, this run has 8" in error_of(*resume, "--seed", 8)
     path = next((a_run / "checkpoints").glob("step-*")) / "training.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 99}))
-    assert "has format_version 99, this run has 2" in error_of(*resume, "--seed", 7)
+    assert "training.json is not what was written" in error_of(*resume, "--seed", 7)
+    seal(path.parent)
+    assert f"has format_version 99, this run has {FORMAT_VERSION}" in error_of(*resume, "--seed", 7)
 
 
 def test_a_run_directory_that_exists_is_left_alone(a_run: Path, maze_here: Path) -> None:

@@ -45,8 +45,8 @@ class BehaviourCloningObjective(nn.Module):
 
     def forward(self, indices_B: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Returns (loss, info)."""
-        action_BA = self.actor(self.windows.conditions_NY[indices_B])
-        loss = (action_BA - self.windows.actions_NA[indices_B]).pow(2).mean()
+        action_BA = self.actor(self.windows.conditions(indices_B))
+        loss = (action_BA - self.windows.actions(indices_B)).pow(2).mean()
         return loss, {"loss": loss.detach()}
 
     def diagnose(self, indices_B: Tensor) -> dict[str, Tensor]:

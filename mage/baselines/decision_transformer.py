@@ -75,8 +75,8 @@ class DecisionTransformerObjective(nn.Module):
         """Returns (loss, info)."""
         windows = self.windows
         rows_BH, mask_BH = windows.rows(indices_B)
-        action_BHA = windows.actions_NA[rows_BH]
-        predicted_BHA = self.transformer(windows.conditions_NY[rows_BH], action_BHA, windows.timestep_N[rows_BH])
+        action_BHA = windows.actions(rows_BH)
+        predicted_BHA = self.transformer(windows.conditions(rows_BH), action_BHA, windows.timesteps(rows_BH))
         error_BH = (predicted_BHA - action_BHA).pow(2).mean(-1)
         loss = (error_BH * mask_BH).sum() / mask_BH.sum()
         return loss, {"loss": loss.detach()}

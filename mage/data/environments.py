@@ -4,12 +4,16 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import gymnasium_robotics
+import numpy as np
 from gymnasium.envs.registration import EnvSpec
+from numpy.random.mtrand import get_bit_generator, set_bit_generator
 
 from mage.data.known_issues import refuse_broken
 from mage.data.trajectories import Task
@@ -34,28 +38,79 @@ def register_environments() -> None:
         gym.register(MAZE_GAME, "mage.data.maze_game.environment:MazeGame")
 
 
-def registered_spec(scenario: Scenario) -> EnvSpec:
-    """The scenario's evaluation environment as the registry describes it."""
+def registered_spec(scenario: Scenario, environment_id: str | None = None) -> EnvSpec:
+    """The scenario's evaluation environment as the registry describes it, or another version of it."""
     register_environments()
-    spec = deepcopy(gym.spec(scenario.environment))  # gym.spec hands out the registry's own
+    if scenario.domain == "ogbench":
+        import_ogbench()
+    spec = deepcopy(gym.spec(environment_id or scenario.environment))  # gym.spec hands out the registry's own
     spec.max_episode_steps = scenario.max_episode_steps
     spec.kwargs = spec.kwargs | dict(scenario.evaluation_arguments)
     return spec
 
 
+def import_ogbench() -> ModuleType:
+    """The optional package `ogbench`, which makes its environments known to gym.make; without it raises MageError."""
+    try:
+        return import_module("ogbench")
+    except ImportError as error:
+        raise MageError(
+            f"OGBench's data and environments need the package ogbench ({error}); get it with "
+            '`pip install "mage-rl[ogbench]"`.'
+        ) from error
+
+
 def build(spec: EnvSpec, **arguments: Any) -> gym.Env:
-    """gym.make, without the advice to upgrade and without the file that a maze would leave behind."""
+    """gym.make, without the advice to upgrade and without the file that a maze would leave behind.
+
+    An episode of the environment is a function of the seed of its reset and of the actions alone.
+    """
+    of_ogbench = str(spec.entry_point).startswith("ogbench.")
+    if of_ogbench:
+        import_ogbench()
     with outdated_versions_are_fine():
         environment = gym.make(spec, **arguments)
     remove_maze_file(environment)
-    return environment
+    return OwnRandomness(environment) if of_ogbench else environment
+
+
+class OwnRandomness(gym.Wrapper):
+    """Gives an environment that draws from numpy's global generator, as OGBench's do, one of its own in its place."""
+
+    def __init__(self, environment: gym.Env) -> None:
+        super().__init__(environment)
+        self._generator = np.random.MT19937()
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """A seed makes the generator new, and that of the random actions with which OGBench's mazes begin."""
+        if seed is not None:
+            self._generator = np.random.MT19937(seed)
+            self.unwrapped.action_space.seed(seed)
+        with self._drawing_from_its_own():
+            return super().reset(seed=seed, options=options)
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """The wrapped environment's step."""
+        with self._drawing_from_its_own():
+            return super().step(action)
+
+    @contextmanager
+    def _drawing_from_its_own(self) -> Iterator[None]:
+        before = get_bit_generator()
+        set_bit_generator(self._generator)
+        try:
+            yield
+        finally:
+            set_bit_generator(before)
 
 
 def remove_maze_file(environment: gym.Env) -> None:
-    """Deletes the model file that every Gymnasium-Robotics maze writes to the temporary folder and never removes."""
-    path = getattr(environment.unwrapped, "tmp_xml_file_path", None)
-    if path:
-        Path(path).unlink(missing_ok=True)
+    """Deletes the model file that a maze writes to the temporary folder and never removes, whoever made the maze."""
+    bare: Any = environment.unwrapped
+    if hasattr(bare, "tmp_xml_file_path"):
+        Path(bare.tmp_xml_file_path).unlink(missing_ok=True)
+    elif type(bare).__module__.startswith("ogbench.locomaze"):
+        Path(bare.fullpath).unlink(missing_ok=True)
 
 
 def make_environment(task: Task) -> gym.Env:

@@ -1,50 +1,48 @@
-"""Records the built-in maze2d data: D4RL's recipe, in the real PointMaze environments, as an ordinary Minari dataset.
+"""Records the built-in Maze2D and Multi2D data: D4RL's recipe, in the real PointMaze environments.
 
-The environment has one goal cell and pays 1 for every step within 0.45 of the goal. The behaviour policy ignores that
-goal: it tours random cells with a PD controller and Gaussian action noise, so good behaviour has to be stitched.
-Every episode is a function of (seed, episode) alone; the number of worker processes changes nothing.
+The reward is 1 for every step within 0.45 of the goal. Maze2D has one goal cell for ever; in Multi2D every episode has
+a random goal of its own, which the observation shows. The behaviour policy ignores the goal: it tours random cells with
+a PD controller and Gaussian action noise, so good behaviour has to be stitched. Every episode is a function of
+(seed, episode) alone.
 """
 
-import os
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from copy import deepcopy
+from collections.abc import Callable
 from functools import cache
-from multiprocessing import get_context
 from typing import Any, Literal, NamedTuple
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium_robotics.envs.maze import maps
 
 from mage import scenarios
-from mage.data.environments import build, register_environments
+from mage.data import recording
+from mage.data.environments import build, registered_spec
 from mage.data.maze_controller import Cell, WaypointController, free_cells
-from mage.data.minari_writer import dataset_is_local, write_dataset
+from mage.data.minari_writer import write_dataset
 from mage.errors import MageError
 
 ACTION_NOISE_STD = 0.5
 REFERENCE_SEED = 20_000
-EPISODES_A_JOB = 10
 
 Behaviour = Literal["tour", "straight", "random"]
 _STREAM: dict[Behaviour, int] = {"tour": 0, "straight": 1, "random": 2}
 
 
 class Maze(NamedTuple):
-    """A maze of D4RL: its walls, the cell its goal lies in, and the time limit of its episodes."""
+    """A maze of D4RL: its walls, and the cell that its goal lies in, None for a random one in every episode."""
 
     walls: list[list]
-    goal: Cell
-    max_episode_steps: int
+    goal: Cell | None
 
 
 MAZES = {
-    "maze2d-umaze": Maze(maps.U_MAZE, (1, 1), 300),
-    "maze2d-medium": Maze(maps.MEDIUM_MAZE, (6, 6), 600),
-    "maze2d-large": Maze(maps.LARGE_MAZE, (7, 9), 800),
+    "maze2d-umaze": Maze(maps.U_MAZE, (1, 1)),
+    "maze2d-medium": Maze(maps.MEDIUM_MAZE, (6, 6)),
+    "maze2d-large": Maze(maps.LARGE_MAZE, (7, 9)),
+    "multi2d-umaze": Maze(maps.U_MAZE, None),
+    "multi2d-medium": Maze(maps.MEDIUM_MAZE, None),
+    "multi2d-large": Maze(maps.LARGE_MAZE, None),
 }
 
 
@@ -66,11 +64,6 @@ class _Job(NamedTuple):
     episodes: range
 
 
-def scenario_of(dataset_id: str) -> str | None:
-    """The scenario whose built-in dataset has that id."""
-    return next((name for name in MAZES if scenarios.get(name).builtin_dataset_id == dataset_id), None)
-
-
 def collect(
     scenario_name: str,
     episodes: int = 1000,
@@ -85,39 +78,22 @@ def collect(
     (score 0), and the noiseless controller going straight to the goal and staying there (score 100). workers=None
     takes every core. A dataset that is already there raises MageError; an interrupted recording leaves none.
     """
-    scenario = scenarios.get(scenario_name)
-    dataset_id = dataset_id or scenario.builtin_dataset_id
+    dataset_id = dataset_id or scenarios.get(scenario_name).builtin_dataset_id
     if dataset_id is None or scenario_name not in MAZES:
-        raise MageError(f"There is no built-in data for {scenario_name}; there is for {', '.join(MAZES)}.")
-    if min(episodes, reference_episodes) < 1 or (workers is not None and workers < 1):
-        raise MageError("The numbers of episodes, reference episodes and workers have to be at least 1.")
-    if dataset_is_local(dataset_id):
-        raise MageError(
-            f"The dataset {dataset_id} is already here; `minari delete {dataset_id}` makes room for a new one."
-        )
-    jobs = _jobs(scenario_name, "straight", REFERENCE_SEED, reference_episodes)
-    jobs += _jobs(scenario_name, "random", REFERENCE_SEED, reference_episodes)
-    jobs += _jobs(scenario_name, "tour", seed, episodes)
-    recorded = list(_progress(_run(jobs, workers or available_cores()), jobs, dataset_id))
-    straight, random, tour = (
-        [episode for job, chunk in zip(jobs, recorded, strict=True) if job.behaviour == behaviour for episode in chunk]
-        for behaviour in ("straight", "random", "tour")
-    )
-    _write(dataset_id, scenario_name, seed, tour, (_mean_return(random), _mean_return(straight)))
+        raise MageError(f"{scenario_name} is not one of the mazes {', '.join(MAZES)}.")
+    recording.check_request(dataset_id, episodes, reference_episodes, workers)
+    jobs = [_Job(scenario_name, "straight", REFERENCE_SEED, chunk) for chunk in recording.chunks(reference_episodes)]
+    jobs += [_Job(scenario_name, "random", REFERENCE_SEED, chunk) for chunk in recording.chunks(reference_episodes)]
+    jobs += [_Job(scenario_name, "tour", seed, chunk) for chunk in recording.chunks(episodes)]
+    played = recording.by_behaviour(jobs, recording.record(play, jobs, workers, dataset_id))
+    returns = recording.MeanReturns.of(data=played["tour"], random=played["random"], controller=played["straight"])
+    _write(dataset_id, scenario_name, seed, played["tour"], returns)
     return dataset_id
 
 
-def available_cores() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def environment_spec(scenario_name: str) -> gym.envs.registration.EnvSpec:
-    """The scenario's environment with its one goal cell and D4RL's time limit."""
-    register_environments()
-    maze = MAZES[scenario_name]
-    spec = deepcopy(gym.spec(scenarios.get(scenario_name).environment))  # gym.spec hands out the registry's own
-    spec.max_episode_steps = maze.max_episode_steps
+def environment_spec(scenario_name: str) -> EnvSpec:
+    """The scenario's environment, with D4RL's time limit and, in Maze2D, its one goal cell."""
+    spec, maze = registered_spec(scenarios.get(scenario_name)), MAZES[scenario_name]
     spec.kwargs = {
         "maze_map": _map_with_goal(maze),
         "reward_type": "sparse",
@@ -128,43 +104,15 @@ def environment_spec(scenario_name: str) -> gym.envs.registration.EnvSpec:
 
 
 def _map_with_goal(maze: Maze) -> list[list]:
+    """Without a goal cell, start and goal can be any two free cells."""
     rows = [list(row) for row in maze.walls]
-    rows[maze.goal[0]][maze.goal[1]] = maps.GOAL
+    if maze.goal:
+        rows[maze.goal[0]][maze.goal[1]] = maps.GOAL
     return rows
 
 
-def _jobs(scenario: str, behaviour: Behaviour, seed: int, episodes: int) -> list[_Job]:
-    chunks = (range(first, min(first + EPISODES_A_JOB, episodes)) for first in range(0, episodes, EPISODES_A_JOB))
-    return [_Job(scenario, behaviour, seed, chunk) for chunk in chunks]
-
-
-def _run(jobs: list[_Job], workers: int) -> Iterator[list[Episode]]:
-    if workers == 1:
-        yield from map(_record, jobs)
-        return
-    try:
-        with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
-            yield from pool.map(_record, jobs)
-    except BrokenProcessPool as error:
-        raise MageError(
-            "A worker process ended early; record with one worker (`workers=1`), or, in a script of your own, call "
-            'this under `if __name__ == "__main__":`.'
-        ) from error
-
-
-def _progress(chunks: Iterable[list[Episode]], jobs: list[_Job], dataset_id: str) -> Iterator[list[Episode]]:
-    """Passes the chunks on; a terminal sees a running count, a log file the first and the last line."""
-    total, done, live = sum(len(job.episodes) for job in jobs), 0, sys.stderr.isatty()
-    print(f"Recording {dataset_id}: {total} episodes", file=sys.stderr, end="" if live else "\n", flush=True)
-    for chunk in chunks:
-        done += len(chunk)
-        if live:
-            print(f"\rRecording {dataset_id}: {done} of {total} episodes", file=sys.stderr, end="", flush=True)
-        yield chunk
-    print(f"\rRecorded {dataset_id}: {done} episodes        ", file=sys.stderr, flush=True)
-
-
-def _record(job: _Job) -> list[Episode]:
+def play(job: _Job) -> list[Episode]:
+    """The episodes of a job."""
     environment = _environment(job.scenario)
     return [_rollout(job, environment, episode) for episode in job.episodes]
 
@@ -177,14 +125,13 @@ def _environment(scenario_name: str) -> gym.Env:
 def _rollout(job: _Job, environment: gym.Env, episode: int) -> Episode:
     """One episode over the full time limit; stepping the bare environment is the same, only faster."""
     bare: Any = environment.unwrapped
-    maze = MAZES[job.scenario]
     stream = np.random.SeedSequence(job.seed, spawn_key=(_STREAM[job.behaviour], episode))
     rng, reset_seed = np.random.default_rng(stream), int(stream.generate_state(1)[0])
     observation, info = bare.reset(seed=reset_seed)
     goal = observation["desired_goal"]
-    policy = _policy(job.behaviour, bare, maze, observation, rng)
+    policy = _policy(job.behaviour, bare, MAZES[job.scenario].walls, observation, rng)
     observations, successes, actions, rewards = [observation["observation"]], [info["success"]], [], []
-    for _ in range(maze.max_episode_steps):
+    for _ in range(scenarios.get(job.scenario).max_episode_steps):
         action = np.clip(policy(observations[-1]), -1.0, 1.0).astype(np.float32)
         observation, reward, _, _, info = bare.step(action)
         observations.append(observation["observation"])
@@ -195,18 +142,18 @@ def _rollout(job: _Job, environment: gym.Env, episode: int) -> Episode:
 
 
 def _policy(
-    behaviour: Behaviour, bare: Any, maze: Maze, observation: dict[str, np.ndarray], rng: np.random.Generator
+    behaviour: Behaviour, bare: Any, walls: list[list], observation: dict[str, np.ndarray], rng: np.random.Generator
 ) -> Callable[[np.ndarray], Any]:
     """(x, y, vx, vy) -> action (2,), not clipped."""
     if behaviour == "random":
         return lambda _: rng.uniform(-1.0, 1.0, size=2)
-    controller = WaypointController(maze.walls, bare.maze.cell_rowcol_to_xy)
+    controller = WaypointController(walls, bare.maze.cell_rowcol_to_xy)
     position = observation["observation"][:2]
     if behaviour == "straight":
         goal_x, goal_y = observation["desired_goal"].tolist()
-        controller.start(position, maze.goal, (goal_x, goal_y))
+        controller.start(position, controller.nearest_cell(observation["desired_goal"]), (goal_x, goal_y))
         return lambda state: controller.act(state)[:2]
-    cells = free_cells(maze.walls)
+    cells = free_cells(walls)
     controller.start(position, cells[rng.integers(len(cells))])
 
     def tour(state: np.ndarray) -> np.ndarray:
@@ -219,19 +166,23 @@ def _policy(
     return tour
 
 
-def _mean_return(episodes: list[Episode]) -> float:
-    return float(np.mean([episode.rewards.sum() for episode in episodes]))
-
-
-def _write(dataset_id: str, scenario: str, seed: int, tour: list[Episode], reference: tuple[float, float]) -> None:
-    mean, (low, high) = _mean_return(tour), reference
+def _write(dataset_id: str, scenario: str, seed: int, tour: list[Episode], returns: recording.MeanReturns) -> None:
+    goal = "the environment's one goal" if MAZES[scenario].goal else "the episode's own random goal"
     description = (
         f"{len(tour)} episodes of {scenario}, recorded by MAGE on Ray with D4RL's maze2d recipe (seed {seed}; not the "
         f"published D4RL data): a PD controller tours random cells with action noise of standard deviation "
-        f"{ACTION_NOISE_STD}, the reward counts steps at the environment's one goal. Mean return {mean:.2f}. Reference "
-        f"scores measured in the same environment: random actions {low:.2f}, noiseless controller {high:.2f}."
+        f"{ACTION_NOISE_STD}, the reward counts steps at {goal}. Mean return {returns.data:.2f}. Reference scores "
+        f"measured in the same environment: random actions {returns.random:.2f}, noiseless controller "
+        f"{returns.controller:.2f}."
     )
-    write_dataset(dataset_id, map(_columns, tour), environment_spec(scenario), reference, description)
+    write_dataset(
+        dataset_id,
+        map(_columns, tour),
+        environment_spec(scenario),
+        returns.reference_scores,
+        description,
+        metadata=returns.metadata(),
+    )
 
 
 def _columns(episode: Episode) -> dict:

@@ -18,6 +18,9 @@ from mage.data.observations import flatten_observations, observation_keys
 from mage.data.trajectories import fingerprint
 from mage.errors import MageError
 
+READER_VERSION = 1
+"""To be raised with every change of what a dataset is read as; arrays cached by another version are made again."""
+
 
 @dataclass(frozen=True, eq=False)
 class Recording:
@@ -38,9 +41,9 @@ class Recording:
 
 def read_dataset(dataset_id: str) -> Recording:
     """Every episode of a dataset that is on this machine; an unreadable or unsupported one raises MageError."""
-    with _reading(dataset_id):
+    with reading(dataset_id):
         dataset = minari.load_dataset(dataset_id)
-        action_low, action_high = _action_bounds(dataset)
+        action_low, action_high = action_bounds(dataset)
         keys, arrays = _read_episodes(dataset)
         return Recording(
             dataset_id=dataset.id,
@@ -55,7 +58,7 @@ def read_dataset(dataset_id: str) -> Recording:
 
 
 @contextmanager
-def _reading(dataset_id: str) -> Iterator[None]:
+def reading(dataset_id: str) -> Iterator[None]:
     """Turns the errors of a damaged or unreadable dataset into a MageError that names it."""
     register_environments()
     try:
@@ -91,7 +94,7 @@ def _read_episodes(dataset: MinariDataset) -> tuple[tuple[str, ...], dict[str, n
     }
 
 
-def _action_bounds(dataset: MinariDataset) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def action_bounds(dataset: MinariDataset) -> tuple[tuple[float, ...], tuple[float, ...]]:
     space = dataset.action_space
     if not isinstance(space, spaces.Box) or len(space.shape) != 1:
         raise MageError(

@@ -4,17 +4,19 @@ Every source is a Minari dataset; some scenarios mix several.
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
+from functools import partial
 
-import minari
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from minari.storage import get_dataset_path
 
 from mage import scenarios
-from mage.data import maze2d
+from mage.data import ogbench_source
+from mage.data.cache import cached
+from mage.data.collect import collect, scenario_of
+from mage.data.download import download as download_dataset
 from mage.data.environments import registered_spec
-from mage.data.minari_source import Recording, read_dataset
+from mage.data.minari_source import READER_VERSION, Recording, read_dataset
 from mage.data.minari_writer import dataset_is_local
 from mage.data.trajectories import Task, Trajectories, fingerprint
 from mage.errors import MageError
@@ -23,8 +25,8 @@ from mage.scenarios import MIXED, Scenario
 # For a dataset that no scenario describes.
 DEFAULT_DISCOUNT = 0.99
 DEFAULT_TARGET_RETURN_QUANTILE = 0.9
-# The Farama server's namespaces with continuous control; anything else is looked for on this machine only.
-PUBLISHED_NAMESPACES = ("D4RL", "mujoco")
+# The Farama server's namespaces with continuous control, and OGBench's; all else is looked for on this machine only.
+PUBLISHED_NAMESPACES = ("D4RL", "mujoco", ogbench_source.NAMESPACE)
 
 
 def load_trajectories(
@@ -34,11 +36,19 @@ def load_trajectories(
 
     With download=False it is not. Data that is missing, unreadable or of an unsupported kind raises MageError.
     """
+    resolved = obtain(scenario, dataset_id, namespace, download)
+    return combine([_recording(name) for name in resolved], scenario)
+
+
+def obtain(
+    scenario: Scenario | None, dataset_id: str | None = None, namespace: str | None = None, download: bool = True
+) -> tuple[str, ...]:
+    """The datasets that the arguments resolve to, all of them on this machine; load_trajectories says the rest."""
     resolved = resolve_dataset_ids(scenario, dataset_id, namespace)
     for name in resolved:
         if not dataset_is_local(name):
             _obtain(name, scenario, download)
-    return combine([read_dataset(name) for name in resolved], scenario)
+    return resolved
 
 
 def resolve_dataset_ids(
@@ -65,16 +75,16 @@ def resolve_dataset_ids(
     return scenario.dataset_ids or (scenario.imported_dataset_id,)
 
 
+def _recording(dataset_id: str) -> Recording:
+    return cached(dataset_id, get_dataset_path(dataset_id), READER_VERSION, partial(read_dataset, dataset_id))
+
+
 def combine(recordings: Sequence[Recording], scenario: Scenario | None) -> Trajectories:
     """The recordings laid end to end as the data of one task; those of different environments raise MageError."""
     first = recordings[0]
     for other in recordings[1:]:
         _check_same_kind(first, other)
-    arrays = {name: np.concatenate([one.arrays[name] for one in recordings]) for name in first.arrays}
-    lengths = [np.diff(one.arrays["episode_starts"]) for one in recordings]
-    arrays["episode_starts"] = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
-    if len(recordings) == 1:  # the very arrays, which may be mapped from disk
-        arrays = first.arrays
+    arrays = first.arrays if len(recordings) == 1 else _mixed([one.arrays for one in recordings])
     references = first.reference_scores or (scenario.reference_scores if scenario else None)
     dataset_id = MIXED.join(one.dataset_id for one in recordings)
     task = Task(
@@ -91,6 +101,12 @@ def combine(recordings: Sequence[Recording], scenario: Scenario | None) -> Traje
         action_high=first.action_high,
     )
     return Trajectories(**arrays, task=task)
+
+
+def _mixed(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    lengths = [np.diff(part["episode_starts"]) for part in parts]
+    return arrays | {"episode_starts": np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)}
 
 
 def _environment_spec(recording: Recording, scenario: Scenario | None) -> str:
@@ -112,11 +128,11 @@ def _check_same_kind(first: Recording, other: Recording) -> None:
 
 def _obtain(dataset_id: str, scenario: Scenario | None, download: bool) -> None:
     """Records or downloads the dataset; raises MageError with the command that would, if it may not or cannot."""
-    builtin = maze2d.scenario_of(dataset_id)
+    builtin = scenario_of(dataset_id)
     if builtin:
         if not download:
             raise MageError(f"The dataset {dataset_id} is not here yet; get it with `mage data collect {builtin}`.")
-        maze2d.collect(builtin)
+        collect(builtin)
     elif scenario and dataset_id == scenario.imported_dataset_id and scenario.d4rl_name:
         raise MageError(
             f"There is no published Minari dataset for {scenario.name}; import D4RL's file with "
@@ -128,21 +144,16 @@ def _obtain(dataset_id: str, scenario: Scenario | None, download: bool) -> None:
             "at the folder that has it."
         )
     elif not download:
-        raise MageError(f"The dataset {dataset_id} is not here yet; get it with `minari download {dataset_id}`.")
-    else:
-        _download(dataset_id)
-
-
-def _download(dataset_id: str) -> None:
-    with suppress(ImportError):  # its retries would bury the one line that we have to say
-        from huggingface_hub.utils import logging
-
-        logging.set_verbosity_error()
-    try:
-        minari.download_dataset(dataset_id)
-    except Exception as error:  # the hosting back ends share no base class: ImportError, ValueError, HTTP errors
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise MageError(
-            f"The dataset {dataset_id} is not here and could not be downloaded ({reason}); "
-            f"get it with `minari download {dataset_id}` where there is a network."
-        ) from error
+            f"The dataset {dataset_id} is not here yet; get it with `mage data download --dataset {dataset_id}`."
+        )
+    else:
+        download_published(dataset_id)
+
+
+def download_published(dataset_id: str) -> None:
+    """Downloads one dataset that OGBench or the Minari server publishes; raises MageError where it cannot."""
+    if dataset_id.split("/")[0] == ogbench_source.NAMESPACE:
+        ogbench_source.download(dataset_id)
+    else:
+        download_dataset(dataset_id)

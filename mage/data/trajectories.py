@@ -5,6 +5,7 @@ section 3.1: R_t = sum_i gamma^i r_{t+i} up to the end of the recorded episode.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -16,6 +17,8 @@ from mage.errors import MageError
 
 # Below this a dimension counts as constant: it becomes 0 instead of blowing up rounding noise.
 MINIMUM_STD = 1e-3
+# A million rows in double precision would be the most memory that a training process ever takes.
+ROWS_AT_A_TIME = 4096
 
 
 class Task(BaseModel):
@@ -189,9 +192,19 @@ def describe(trajectories: Trajectories) -> dict[str, Any]:
 
 
 def _mean_and_std(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    wide = values.astype(np.float64)
-    std = np.maximum(wide.std(axis=0), MINIMUM_STD)
-    return wide.mean(axis=0).astype(np.float32), std.astype(np.float32)
+    """Over the first axis, (S,) float32 each, summed in float64 a chunk of rows at a time."""
+    mean = _sum_of_rows(values, lambda wide: wide) / len(values)
+    variance = _sum_of_rows(values, lambda wide: (wide - mean) ** 2) / len(values)
+    return mean.astype(np.float32), np.maximum(np.sqrt(variance), MINIMUM_STD).astype(np.float32)
+
+
+def _sum_of_rows(values: np.ndarray, term: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    total = np.zeros(values.shape[1])
+    for first in range(0, len(values), ROWS_AT_A_TIME):
+        terms = term(values[first : first + ROWS_AT_A_TIME].astype(np.float64))
+        terms[0] += total  # the rows are then added one after the other, as if there were no chunks
+        total = terms.sum(axis=0)
+    return total
 
 
 def _check_shapes(trajectories: Trajectories) -> None:

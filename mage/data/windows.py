@@ -6,6 +6,7 @@ Shape suffixes: N steps over all episodes, B batch, H horizon, S observation siz
 step, Y = 1 + S values of a condition (R, s).
 """
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -36,9 +37,13 @@ class Transitions(NamedTuple):
 
 
 class Windows:
-    """All windows of a dataset, normalised and kept on the device; a batch is index arithmetic.
+    """All windows of a dataset; a batch is index arithmetic, and is normalised when it is taken.
 
     A window never crosses into the next episode: past the end its episode's last row repeats with mask 0.
+
+    On a CPU observations and actions are the trajectories' own arrays, so that processes which map the same file, or
+    the same object of Ray's store, share their memory; on a GPU they are copied there, once. What is handed out is
+    always a copy. `rows` may have any shape (...), its values lie in 0..N-1.
     """
 
     def __init__(
@@ -53,60 +58,95 @@ class Windows:
             raise MageError(f"The horizon of a window is {horizon}; it has to be at least 1.")
         starts = trajectories.episode_starts
         returns = returns_to_go(trajectories.rewards, starts, trajectories.task.discount)
-        lengths = np.diff(starts)
-        self.horizon, self.sequence = horizon, sequence
-        self.conditions_NY = torch.from_numpy(statistics.normalise(returns, trajectories.observations)).to(device)
-        self.actions_NA = torch.tensor(trajectories.actions, device=device)
-        self.rewards_N = torch.tensor(trajectories.rewards / statistics.return_to_go_std[0], device=device)
-        self.last_row_N = torch.from_numpy(np.repeat(starts[1:] - 1, lengths)).to(device)
-        self.timestep_N = torch.arange(len(returns), device=device) - torch.from_numpy(
-            np.repeat(starts[:-1], lengths)
-        ).to(device)
-        self.terminal_N = torch.from_numpy(np.repeat(trajectories.terminations, lengths)).to(device)
         low, high = returns.min(), returns.max()
-        self.weight_N = torch.from_numpy((returns - low) / max(high - low, 1e-6)).to(device)
+        self.horizon, self.sequence, self._device = horizon, sequence, torch.device(device)
+        self._return_N = self._place(returns)
+        self._observation_NS = self._place(trajectories.observations)
+        self._action_NA = self._place(trajectories.actions)
+        self._reward_N = self._place(trajectories.rewards)
+        self._start_E, self._end_E = self._place(starts[:-1]), self._place(starts[1:])
+        self._terminal_E = self._place(trajectories.terminations)
+        self._mean_Y = self._place(np.concatenate([statistics.return_to_go_mean, statistics.observation_mean]))
+        self._std_Y = self._place(np.concatenate([statistics.return_to_go_std, statistics.observation_std]))
+        self._lowest_return, self._return_range = self._place(np.array([low, max(high - low, 1e-6)], returns.dtype))
         self._offsets_H = torch.arange(horizon, device=device)
 
     def __len__(self) -> int:
-        return len(self.conditions_NY)
+        return len(self._return_N)
 
     @property
     def device(self) -> torch.device:
-        """Where the data lies."""
-        return self.conditions_NY.device
+        """Where batches are made."""
+        return self._return_N.device
+
+    def returns(self) -> Tensor:
+        """The normalised return-to-go of every row, (N,)."""
+        return (self._return_N - self._mean_Y[0]) / self._std_Y[0]
+
+    def conditions(self, rows: Tensor) -> Tensor:
+        """(R, s) of those rows, normalised, (..., Y)."""
+        flat = rows.reshape(-1)
+        raw = torch.cat([self._return_N[flat].unsqueeze(1), self._observation_NS.index_select(0, flat)], 1)
+        return raw.sub_(self._mean_Y).div_(self._std_Y).view(*rows.shape, -1)
+
+    def actions(self, rows: Tensor) -> Tensor:
+        """The actions taken at those rows, (..., A)."""
+        return self._action_NA[rows]
+
+    def weights(self, rows: Tensor) -> Tensor:
+        """The return-to-go of those rows, from 0 for the lowest of the dataset to 1 for the highest, (...)."""
+        return (self._return_N[rows] - self._lowest_return) / self._return_range
+
+    def timesteps(self, rows: Tensor) -> Tensor:
+        """How many steps of their episode lie before those rows, (...)."""
+        return rows - self._start_E[self._episodes(rows)]
+
+    def last_rows(self, rows: Tensor) -> Tensor:
+        """The last row of the episode of each of those rows, (...)."""
+        return self._end_E[self._episodes(rows)] - 1
 
     def rows(self, indices_B: Tensor) -> tuple[Tensor, Tensor]:
         """The rows (B, H) of the windows that start at those rows, and their mask: 0 past the end of the episode."""
-        last_B1 = self.last_row_N[indices_B][:, None]
+        last_B1 = self.last_rows(indices_B)[:, None]
         wanted_BH = indices_B[:, None] + self._offsets_H
-        return torch.minimum(wanted_BH, last_B1), (wanted_BH <= last_B1).to(self.conditions_NY.dtype)
+        return torch.minimum(wanted_BH, last_B1), (wanted_BH <= last_B1).to(self._return_N.dtype)
 
     def take(self, indices_B: Tensor) -> Batch:
-        """The windows that start at those rows, each in 0..N-1."""
+        """The windows that start at those rows."""
         rows_BH, mask_BH = self.rows(indices_B)
-        conditions_BHY = self.conditions_NY[rows_BH]
-        parts = {
-            "return": conditions_BHY[..., :1],
-            "state": conditions_BHY[..., 1:],
-            "action": self.actions_NA[rows_BH],
-        }
+        conditions_BHY = self.conditions(rows_BH)
+        parts = {"return": conditions_BHY[..., :1], "state": conditions_BHY[..., 1:]}
+        names = self.sequence.split("_")
+        if "action" in names:
+            parts["action"] = self.actions(rows_BH)
         return Batch(
-            trajectory_BHX=torch.cat([parts[name] for name in self.sequence.split("_")], -1),
+            trajectory_BHX=torch.cat([parts[name] for name in names], -1),
             mask_BH=mask_BH,
             condition_BY=conditions_BHY[:, 0],
-            action_BA=self.actions_NA[indices_B],
+            action_BA=self.actions(indices_B),
         )
 
     def transitions(self, indices_B: Tensor) -> Transitions:
         """The steps at those rows. The last step before a time limit leads, for want of better, to its own state."""
-        last_B = self.last_row_N[indices_B]
+        episode_B = self._episodes(indices_B)
+        last_B = self._end_E[episode_B] - 1
         return Transitions(
-            observation_BS=self.conditions_NY[indices_B, 1:],
-            action_BA=self.actions_NA[indices_B],
-            reward_B=self.rewards_N[indices_B],
-            next_observation_BS=self.conditions_NY[torch.minimum(indices_B + 1, last_B), 1:],
-            terminal_B=(self.terminal_N[indices_B] & (indices_B == last_B)).to(self.conditions_NY.dtype),
+            observation_BS=self.conditions(indices_B)[:, 1:],
+            action_BA=self.actions(indices_B),
+            reward_B=self._reward_N[indices_B] / self._std_Y[0],
+            next_observation_BS=self.conditions(torch.minimum(indices_B + 1, last_B))[:, 1:],
+            terminal_B=(self._terminal_E[episode_B] & (indices_B == last_B)).to(self._return_N.dtype),
         )
+
+    def _episodes(self, rows: Tensor) -> Tensor:
+        return torch.searchsorted(self._end_E, rows.contiguous(), right=True)
+
+    def _place(self, array: np.ndarray) -> Tensor:
+        """On the device; where that is the CPU, without a copy."""
+        with warnings.catch_warnings():
+            # nothing here writes to them, and memory that is shared is read-only
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            return torch.from_numpy(array).to(self._device)
 
 
 def step_layout(sequence: str, observation_size: int, action_size: int) -> dict[str, slice]:

@@ -55,7 +55,7 @@ def inspect_data(policy: Policy, windows: Windows) -> dict[str, Any] | None:
         },
         "mean_as_guess": masked_error(batch.trajectory_BHX, batch.mask_BH),
         "actions": probe_actions(policy, batch, latents, generated_BA)
-        | {"low_to_high_target": target_effect(policy, batch.condition_BY, windows.conditions_NY[:, 0])},
+        | {"low_to_high_target": target_effect(policy, batch.condition_BY, windows.returns())},
         "condition": {name: condition_gap(policy, latent, batch.condition_BY) for name, latent in latents.items()},
         "other_condition": other_condition(batch.condition_BY),
     }

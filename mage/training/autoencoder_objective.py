@@ -40,7 +40,7 @@ class AutoencoderObjective(nn.Module):
         error_BHX = (rebuilt_BHX - batch.trajectory_BHX).pow(2) * batch.mask_BH.unsqueeze(-1)
         # explicit inverse dynamics learns on true states, as is usual
         action_BA = model.act(quantized.latent_BLC, batch.condition_BY, batch.trajectory_BHX)
-        weight_B = self.windows.weight_N[indices_B] if self.reweight else torch.ones_like(return_B1[:, 0])
+        weight_B = self.windows.weights(indices_B) if self.reweight else torch.ones_like(return_B1[:, 0])
         # over B H X, padding included: then the mean over workers' shards is the mean over the batch
         reconstruction = (weight_B * error_BHX.mean((1, 2))).mean()
         inverse_dynamics = (weight_B * (action_BA - batch.action_BA).pow(2).mean(1)).mean()

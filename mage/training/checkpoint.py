@@ -41,11 +41,12 @@ def load_newest(checkpoints: Iterable[AbstractContextManager[Path]], load: Calla
     damage: DamagedError | None = None
     for checkpoint in checkpoints:
         with checkpoint as folder:
+            if damage:
+                log(f"{damage}; the checkpoint before it is tried")
             try:
                 check_seal(folder)
             except DamagedError as error:
-                log(f"{error}; the checkpoint before it is tried")
-                damage = damage or error
+                damage = error
                 continue
             load(folder)
             return

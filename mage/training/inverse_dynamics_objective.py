@@ -62,13 +62,13 @@ class InverseDynamicsObjective(nn.Module):
     def _error(self, indices_B: Tensor) -> Tensor:
         chosen_B = indices_B % len(self._pool_P)
         rows_B = self._pool_P[chosen_B]
-        action_BA = self._frozen[0].act(self._generated[chosen_B], self.windows.conditions_NY[rows_B])
-        return (action_BA - self.windows.actions_NA[rows_B]).pow(2).mean()
+        action_BA = self._frozen[0].act(self._generated[chosen_B], self.windows.conditions(rows_B))
+        return (action_BA - self.windows.actions(rows_B)).pow(2).mean()
 
     @cached_property
     def _generated(self) -> Tensor:
         """Z of every window of the pool, (P, L, C)."""
         autoencoder, transformer = self._frozen
         choose = TokenChoice(self.policy, all_rows(torch.Generator().manual_seed(SEED)))
-        conditions = self.windows.conditions_NY[self._pool_P].split(1024)
+        conditions = (self.windows.conditions(part) for part in self._pool_P.split(1024))
         return torch.cat([transformer.generate(part, autoencoder.quantizer, choose)[1] for part in conditions])

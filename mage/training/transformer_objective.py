@@ -59,12 +59,12 @@ class TransformerObjective(nn.Module):
 
     def forward(self, indices_B: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Returns (loss, info); info holds every term, by name."""
-        token_maps, condition_BY = self.tokens.take(indices_B), self.windows.conditions_NY[indices_B]
+        token_maps, condition_BY = self.tokens.take(indices_B), self.windows.conditions(indices_B)
         tokens_BT = torch.cat(token_maps, 1)
         logits_BTV, latent_BLC = self._predict(token_maps, condition_BY, generator)
         entropy_BT = F.cross_entropy(logits_BTV.transpose(1, 2), tokens_BT, reduction="none")
         if self.reweight:
-            entropy_BT = entropy_BT * self.windows.weight_N[indices_B].unsqueeze(1)
+            entropy_BT = entropy_BT * self.windows.weights(indices_B).unsqueeze(1)
         cross_entropy = entropy_BT.mean()
         loss, info = cross_entropy, {"cross_entropy": cross_entropy}
         if latent_BLC is not None:

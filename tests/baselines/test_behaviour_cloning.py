@@ -31,7 +31,5 @@ def test_the_return_counts_where_it_is_seen_and_the_observation_always(sees_retu
 def test_the_loss_is_the_mean_square_of_the_action(sees_return: bool) -> None:
     made, indices = objective(sees_return), torch.tensor([0, 3, 14])
     loss, _ = made(indices, torch.Generator())
-    errors = [
-        made.actor(made.windows.conditions_NY[i : i + 1])[0] - made.windows.actions_NA[i] for i in indices.tolist()
-    ]
+    errors = [made.actor(made.windows.conditions(i[None]))[0] - made.windows.actions(i) for i in indices]
     torch.testing.assert_close(loss, torch.stack(errors).pow(2).mean())

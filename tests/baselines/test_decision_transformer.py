@@ -63,8 +63,9 @@ def test_steps_past_the_end_of_an_episode_do_not_count() -> None:
     loss, _ = DecisionTransformerObjective(model, windows)(indices, torch.Generator())
     errors = []
     for start, end in [(0, 2), (1, 2), (3, 8)]:  # window by window, without padding
-        condition_HY, action_HA = windows.conditions_NY[start:end], windows.actions_NA[start:end]
-        predicted_BHA = model(condition_HY[None], action_HA[None], windows.timestep_N[None, start:end])
+        row_H = torch.arange(start, end)
+        condition_HY, action_HA = windows.conditions(row_H), windows.actions(row_H)
+        predicted_BHA = model(condition_HY[None], action_HA[None], windows.timesteps(row_H)[None])
         errors.append((predicted_BHA[0] - action_HA).pow(2))
     torch.testing.assert_close(loss, torch.cat(errors).mean())
 

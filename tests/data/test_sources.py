@@ -69,7 +69,7 @@ def test_a_missing_value_in_a_dataset_is_reported_when_it_is_loaded(minari_root:
 
 
 def test_a_missing_dataset_is_answered_with_the_command_that_gets_it(minari_root: Path) -> None:
-    with pytest.raises(MageError, match="get it with `minari download D4RL/door/expert-v2`"):
+    with pytest.raises(MageError, match="get it with `mage data download --dataset D4RL/door/expert-v2`"):
         load_trajectories(DOOR, download=False)
     with pytest.raises(MageError, match="get it with `mage data collect maze2d-umaze`"):
         load_trajectories(MAZE, download=False)
@@ -79,7 +79,9 @@ def test_a_missing_dataset_is_answered_with_the_command_that_gets_it(minari_root
 
 def test_a_download_that_fails_is_one_sentence(minari_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINARI_REMOTE", "nowhere://nothing")
-    with pytest.raises(MageError, match=r"could not be downloaded .*`minari download D4RL/door/expert-v2`") as error:
+    with pytest.raises(
+        MageError, match=r"could not be downloaded .*`mage data download --dataset D4RL/door/expert-v2`"
+    ) as error:
         load_trajectories(DOOR)
     assert "\n" not in str(error.value)
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from mage.data.trajectories import (
     MINIMUM_STD,
+    ROWS_AT_A_TIME,
     Statistics,
     Task,
     Trajectories,
@@ -109,6 +110,16 @@ def test_normalised_rows_have_mean_zero_and_deviation_one_and_the_return_comes_f
     np.testing.assert_allclose(rows.mean(axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(rows.std(axis=0), 1, atol=1e-5)
     assert np.argmax(rows[:, 0]) == np.argmax(returns)
+
+
+@pytest.mark.parametrize("steps", [1, ROWS_AT_A_TIME - 1, ROWS_AT_A_TIME, 3 * ROWS_AT_A_TIME + 7])
+def test_statistics_of_chunks_are_those_of_all_rows_at_once_to_the_bit(steps: int) -> None:
+    observations = np.random.default_rng(steps).normal([[5, -300, 0.1]], [[0.01, 40, 7]], (steps, 3)).astype(np.float32)
+    statistics = Statistics.from_trajectories(make_trajectories([steps], observations=observations))
+    wide = observations.astype(np.float64)
+    np.testing.assert_array_equal(statistics.observation_mean, wide.mean(axis=0).astype(np.float32))
+    std = np.maximum(wide.std(axis=0), MINIMUM_STD).astype(np.float32)
+    np.testing.assert_array_equal(statistics.observation_std, std)
 
 
 def test_a_constant_dimension_becomes_zero_and_does_not_explode() -> None:

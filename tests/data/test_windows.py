@@ -43,26 +43,62 @@ def test_windows_are_normalised_with_the_given_statistics() -> None:
     torch.testing.assert_close(batch.trajectory_BHX.mean(dim=(0, 1)), torch.zeros(4), atol=1e-5, rtol=0)
 
 
-def test_the_data_behind_the_windows_is_a_copy() -> None:
-    trajectories = make_trajectories([4])
+def test_what_is_taken_of_the_windows_is_a_copy() -> None:
+    trajectories, row = make_trajectories([4]), torch.tensor([3])
     windows = Windows(trajectories, IDENTITY, 2)
-    windows.actions_NA.zero_()
-    windows.conditions_NY.zero_()
-    windows.rewards_N.zero_()
-    assert np.abs(trajectories.actions).min() > 0
-    assert np.abs(trajectories.rewards).min() > 0
-    assert trajectories.observations[3, 0] == 3
+    taken = [windows.returns(), windows.actions(row), windows.conditions(row), windows.weights(row)]
+    for tensor in (*taken, *windows.take(row), *windows.transitions(row)):
+        tensor.zero_()
+    untouched = make_trajectories([4])
+    for name in ("observations", "actions", "rewards", "episode_starts"):
+        np.testing.assert_array_equal(getattr(trajectories, name), getattr(untouched, name))
+    assert windows.returns().abs().min() > 0
+
+
+def bits(array: np.ndarray) -> bytes:
+    return np.ascontiguousarray(array, dtype=np.float32).tobytes()
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=5), st.integers(0, 1000))
+def test_rows_normalised_as_they_are_taken_are_those_normalised_all_at_once_to_the_bit(
+    lengths: list[int], seed: int
+) -> None:
+    trajectories = make_trajectories(lengths, seed)
+    statistics = Statistics.from_trajectories(trajectories)
+    returns = returns_to_go(trajectories.rewards, trajectories.episode_starts, trajectories.task.discount)
+    everything_NY = statistics.normalise(returns, trajectories.observations)
+    windows = Windows(trajectories, statistics, 3)
+    rows = torch.from_numpy(np.random.default_rng(seed).integers(len(windows), size=(7, 3)))
+    assert bits(windows.conditions(rows).numpy()) == bits(everything_NY[rows.numpy()])
+    assert bits(windows.returns().numpy()) == bits(everything_NY[:, 0])
+    rewards = trajectories.rewards / statistics.return_to_go_std[0]
+    assert bits(windows.transitions(rows[:, 0]).reward_B.numpy()) == bits(rewards[rows[:, 0].numpy()])
+    weights = (returns - returns.min()) / max(returns.max() - returns.min(), 1e-6)
+    assert bits(windows.weights(rows).numpy()) == bits(weights[rows.numpy()])
+
+
+def test_on_a_cpu_the_arrays_are_shared_and_may_be_read_only(recwarn: pytest.WarningsRecorder) -> None:
+    arrays = {name: getattr(make_trajectories([5, 3]), name) for name in ("observations", "actions", "rewards")}
+    for array in arrays.values():
+        array.flags.writeable = False
+    trajectories = make_trajectories([5, 3], **arrays)
+    windows = Windows(trajectories, Statistics.from_trajectories(trajectories), 2)
+    windows.take(torch.arange(8))
+    addresses = {tensor.data_ptr() for tensor in vars(windows).values() if isinstance(tensor, torch.Tensor)}
+    assert {array.ctypes.data for array in arrays.values()} <= addresses
+    assert list(recwarn) == []
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(1, 12))
 def test_rows_count_timesteps_from_the_start_of_their_episode(lengths: list[int], horizon: int) -> None:
     trajectories = make_trajectories(lengths)
     windows = Windows(trajectories, IDENTITY, horizon)
-    assert windows.timestep_N.tolist() == [step for length in lengths for step in range(length)]
+    timestep_N = windows.timesteps(torch.arange(len(windows)))
+    assert timestep_N.tolist() == [step for length in lengths for step in range(length)]
     rows_BH, mask_BH = windows.rows(torch.arange(len(windows)))
-    counted_BH = windows.timestep_N[rows_BH]
+    counted_BH = windows.timesteps(rows_BH)
     within = mask_BH.bool()
-    expected_BH = windows.timestep_N[:, None] + torch.arange(horizon)
+    expected_BH = timestep_N[:, None] + torch.arange(horizon)
     assert torch.equal(counted_BH[within], expected_BH[within])
 
 
@@ -104,7 +140,7 @@ def test_a_transition_leads_to_the_next_step_and_ends_only_at_a_terminal_state(
 def test_weights_by_return_rise_with_the_return_from_0_to_1(lengths: list[int], seed: int) -> None:
     trajectories = make_trajectories(lengths, seed)
     windows = Windows(trajectories, IDENTITY, 1)
-    weight_N, return_N = windows.weight_N, windows.conditions_NY[:, 0]
+    weight_N, return_N = windows.weights(torch.arange(len(windows))), windows.returns()
     assert (float(weight_N.min()), float(weight_N.max())) in ((0.0, 1.0), (0.0, 0.0))
     assert torch.equal(weight_N[return_N.argsort()], weight_N.sort().values)
     if len(windows) > 1:

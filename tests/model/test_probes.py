@@ -97,7 +97,7 @@ def test_shuffling_z_widens_the_gap_that_l_cond_looks_at(data: dict) -> None:
 
 
 def test_the_gap_is_the_mean_over_its_parts_and_the_adapters_change_it(policy: MagePolicy, trainer: Trainer) -> None:
-    condition_BY = trainer.windows.conditions_NY[:64]
+    condition_BY = trainer.windows.conditions(torch.arange(64))
     latent_BLC, _ = decide(policy, condition_BY)
     gap = condition_gap(policy, latent_BLC, condition_BY)
     parts = (gap["adapted"]["return"] + condition_BY[:, 1:].shape[1] * gap["adapted"]["state"]) / condition_BY.shape[1]
@@ -135,7 +135,7 @@ def test_a_sequence_of_actions_decodes_no_condition(tiny_maze: Trajectories, tin
 
 
 def test_states_that_no_data_has_are_decoded_badly(policy: MagePolicy, trainer: Trainer) -> None:
-    here_BY = trainer.windows.conditions_NY[::100]
+    here_BY = trainer.windows.conditions(torch.arange(0, len(trainer.windows), 100))
     there_BY = here_BY.clone()
     there_BY[:, 1:] += 4.0
     near, far = (probe_states(policy, condition_BY) for condition_BY in (here_BY, there_BY))
@@ -149,7 +149,7 @@ def test_a_policy_that_samples_candidates_is_probed_as_it_acts_and_always_the_sa
     chosen = policy.config.policy.model_copy(update={"sampling": "sample", "candidates": 8})
     choosy = copy.copy(policy)
     choosy.config = policy.config.model_copy(update={"policy": chosen})
-    condition_BY = trainer.windows.conditions_NY[::50]
+    condition_BY = trainer.windows.conditions(torch.arange(0, len(trainer.windows), 50))
     one, again = (probe_states(choosy, condition_BY) for _ in range(2))
     assert one == again
     alone = copy.copy(choosy)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mage.config import FORMAT_VERSION
 from mage.errors import MageError
 from mage.search.script import make_settings
 from mage.search.settings import check_free, claim_directory, read_settings
@@ -78,7 +79,8 @@ def test_other_variants_cannot_be_resumed_and_the_difference_is_named(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("{", "damaged"), ("{}", "version"), (json.dumps({"format_version": 2, "x": 1}), "damaged")]
+    ("text", "said"),
+    [("{", "damaged"), ("{}", "version"), (json.dumps({"format_version": FORMAT_VERSION, "x": 1}), "damaged")],
 )
 def test_settings_that_cannot_be_read_say_why(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "sweep.json").write_text(text)

@@ -62,7 +62,7 @@ def test_without_a_whole_checkpoint_the_run_says_so_and_begins_nothing(
 ) -> None:
     for path in kept_checkpoints(folder):
         (path / "training.json").write_text("{")
-    with pytest.raises(DamagedError, match=r"step-000000050 is damaged: .* no whole checkpoint before it"):
+    with pytest.raises(DamagedError, match=r"step-000000040 is damaged: .* no whole checkpoint before it"):
         finished(tiny_maze, tiny_config, folder, [])
 
 

@@ -53,7 +53,7 @@ def stage_2(trainer: Trainer, *overrides: str) -> TransformerObjective:
 
 def predict(objective: TransformerObjective, indices_B: Tensor) -> Tensor:
     """Z of the Gumbel draws for these windows."""
-    token_maps, condition_BY = objective.tokens.take(indices_B), objective.windows.conditions_NY[indices_B]
+    token_maps, condition_BY = objective.tokens.take(indices_B), objective.windows.conditions(indices_B)
     _, latent_BLC = objective._predict(token_maps, condition_BY, generator())
     assert latent_BLC is not None
     return latent_BLC
@@ -87,7 +87,7 @@ def test_stage_1_teaches_all_of_the_autoencoder_and_moves_the_codebook(tiny_trai
 
 def test_padding_past_the_end_of_an_episode_costs_nothing(tiny_trainer: Trainer) -> None:
     objective = stage_1(tiny_trainer)
-    last_step = tiny_trainer.windows.last_row_N[INDICES]
+    last_step = tiny_trainer.windows.last_rows(INDICES)
     batch, model = tiny_trainer.windows.take(last_step), objective.autoencoder
     return_B1 = batch.condition_BY[:, :1]
     latent_BLC = model.quantizer.quantize(model.encoder(batch.trajectory_BHX, return_B1)).latent_BLC
@@ -115,8 +115,8 @@ def stage_1_of_another_size(trainer: Trainer, *overrides: str) -> AutoencoderObj
 
 
 def test_reweighting_weighs_every_window_by_its_return(tiny_trainer: Trainer) -> None:
-    indices = torch.cat([tiny_trainer.windows.weight_N.topk(3).indices, INDICES[:3]])
-    weights = tiny_trainer.windows.weight_N[indices]
+    indices = torch.cat([tiny_trainer.windows.returns().topk(3).indices, INDICES[:3]])
+    weights = tiny_trainer.windows.weights(indices)
     assert len(weights.unique()) > 2
     reweight = "training.reweight_by_return=true"
     cases: list[tuple] = [(stage_1, "reconstruction_error"), (stage_1, "inverse_dynamics_error")]
@@ -158,7 +158,7 @@ def test_the_condition_loss_alone_reaches_adapters_and_the_logits_of_every_scale
         logits.register_hook(reached.append)
 
     objective.transformer.head.register_forward_hook(watch)
-    condition_BY = tiny_trainer.windows.conditions_NY[INDICES]
+    condition_BY = tiny_trainer.windows.conditions(INDICES)
     objective.condition_loss(predict(objective, INDICES), condition_BY).backward()
     tokens = max(grad.shape[1] for grad in reached)
     by_token_T = torch.zeros(tokens)
@@ -175,7 +175,7 @@ def test_the_condition_loss_alone_reaches_adapters_and_the_logits_of_every_scale
 
 def test_where_the_decoder_is_tuned_it_is_the_only_part_of_the_autoencoder_that_learns(tiny_trainer: Trainer) -> None:
     objective = stage_2(tiny_trainer, "transformer.condition_path=decoder")
-    condition_BY = tiny_trainer.windows.conditions_NY[INDICES]
+    condition_BY = tiny_trainer.windows.conditions(INDICES)
     objective.condition_loss(predict(objective, INDICES), condition_BY).backward()
     model = objective.autoencoder
     assert touched(model) == {f"decoder.{name}" for name, _ in model.decoder.named_parameters()}
@@ -185,7 +185,7 @@ def test_where_the_decoder_is_tuned_it_is_the_only_part_of_the_autoencoder_that_
 
 
 def test_the_condition_loss_judges_the_first_state_and_the_return_where_it_is_told_to(tiny_trainer: Trainer) -> None:
-    condition_BY, latent_BLC = tiny_trainer.windows.conditions_NY[INDICES], torch.randn(len(INDICES), 8, 8)
+    condition_BY, latent_BLC = tiny_trainer.windows.conditions(INDICES), torch.randn(len(INDICES), 8, 8)
     for with_return in (True, False):
         objective = stage_2(tiny_trainer, f"transformer.return_in_condition_loss={with_return}")
         decoder = awaken(objective.adapted_decoder)
@@ -203,7 +203,7 @@ def test_the_condition_error_rises_when_the_latents_are_those_of_other_windows(t
     trained.advance(350)
     objective, indices = trained.stage.objective.eval(), torch.arange(0, 12_000, 40)
     assert isinstance(objective, TransformerObjective)
-    condition_BY = trained.windows.conditions_NY[indices]
+    condition_BY = trained.windows.conditions(indices)
     with torch.no_grad():
         latent_BLC = predict(objective, indices)
         own = objective.condition_loss(latent_BLC, condition_BY)
@@ -238,10 +238,10 @@ def test_stage_2b_teaches_the_inverse_dynamics_alone_on_generated_latents(tiny_t
     assert isinstance(objective, InverseDynamicsObjective)
     loss, _ = objective(INDICES, generator())
     loss.backward()
-    condition_BY, model = tiny_trainer.windows.conditions_NY[INDICES], autoencoder(material)
+    condition_BY, model = tiny_trainer.windows.conditions(INDICES), autoencoder(material)
     transformer = cast(MagePolicy, tiny_trainer.policy()).transformer
     _, latent_BLC = transformer.generate(condition_BY, model.quantizer, TokenChoice(material.config.policy))
-    expected = (model.act(latent_BLC, condition_BY) - tiny_trainer.windows.actions_NA[INDICES]).pow(2).mean()
+    expected = (model.act(latent_BLC, condition_BY) - tiny_trainer.windows.actions(INDICES)).pow(2).mean()
     torch.testing.assert_close(loss, expected)
     assert touched(objective) == {name for name, _ in objective.named_parameters()}
     everything = nn.ModuleDict(dict(material.networks))

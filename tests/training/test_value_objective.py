@@ -44,7 +44,7 @@ def generator() -> torch.Generator:
 
 
 def values(trained: ValueObjective, action: float) -> torch.Tensor:
-    observation_BS = trained.windows.conditions_NY[:50, 1:]
+    observation_BS = trained.windows.conditions(torch.arange(50))[:, 1:]
     with torch.no_grad():
         value_B: torch.Tensor = trained.critic(observation_BS, torch.full((50, 1), action))
     return value_B

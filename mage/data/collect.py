@@ -1,0 +1,32 @@
+"""The data that can be recorded here: which scenarios have some, and who records it."""
+
+from mage import scenarios
+from mage.data import maze2d, ogbench_pointmaze
+from mage.data.maze_game import collection as maze_game
+from mage.errors import MageError
+
+
+def scenario_of(dataset_id: str) -> str | None:
+    """The scenario whose built-in dataset has that id; None for a dataset that cannot be recorded here."""
+    return next((name for name in recordable() if scenarios.get(name).builtin_dataset_id == dataset_id), None)
+
+
+def recordable() -> list[str]:
+    """The scenarios that have built-in data."""
+    return [name for name in scenarios.names() if scenarios.get(name).builtin_dataset_id]
+
+
+def collect(scenario_name: str, episodes: int = 1000, seed: int = 0, workers: int | None = None) -> str:
+    """Records the scenario's built-in dataset and returns its id.
+
+    The episodes are a function of the seed alone, whatever the number of workers (None: one process a core). A
+    scenario without built-in data, and a dataset that is already there, raise MageError.
+    """
+    scenario = scenarios.get(scenario_name)
+    if scenario.builtin_dataset_id is None:
+        raise MageError(f"There is no built-in data for {scenario_name}; there is for {', '.join(recordable())}.")
+    if scenario_name == maze_game.SCENARIO:
+        return maze_game.collect(episodes, seed, workers)
+    if scenario_name == ogbench_pointmaze.SCENARIO:
+        return ogbench_pointmaze.collect(episodes, seed, workers)
+    return maze2d.collect(scenario_name, episodes, seed, workers)
