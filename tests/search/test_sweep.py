@@ -84,6 +84,7 @@ def test_a_trial_that_fails_is_a_row_with_its_reason(
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # Ray starts twice, which takes minutes where others want the cores
 def test_a_sweep_whose_driver_was_killed_goes_on_and_loses_nothing(tiny_maze_here: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     space = [f"{field}={json.dumps(values)}" for field, values in SPACE.items()]
@@ -103,7 +104,7 @@ def test_a_sweep_whose_driver_was_killed_goes_on_and_loses_nothing(tiny_maze_her
     log = tmp_path / "log"
     with log.open("w") as stream:
         driver = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True)
-        deadline = time.time() + 240
+        deadline = time.time() + 500
         evaluated = out / "maze2d-umaze" / "episodes"
         while not any(evaluated.glob("*.parquet")) and time.time() < deadline and driver.poll() is None:
             time.sleep(0.2)
@@ -111,7 +112,7 @@ def test_a_sweep_whose_driver_was_killed_goes_on_and_loses_nothing(tiny_maze_her
         driver.wait()
     done = {path.stem: path.stat().st_mtime_ns for path in (out / "maze2d-umaze" / "episodes").glob("*.parquet")}
     assert done, log.read_text()
-    again = subprocess.run([*command, "--resume"], capture_output=True, text=True, timeout=400)
+    again = subprocess.run([*command, "--resume"], capture_output=True, text=True, timeout=600)
     assert again.returncode == 0, again.stdout + again.stderr
     trials = pd.read_parquet(out / "trials.parquet")
     assert len(trials) == 3 and "failed" not in set(trials["status"])
