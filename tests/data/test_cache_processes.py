@@ -106,7 +106,7 @@ print([path.name for path in Path({str(cache_root)!r}).rglob("*") if path.is_fil
 def test_ray_workers_of_a_node_share_the_arrays(ray_cluster: None, source: Source) -> None:
     import ray
 
-    steps, size = 200_000, 40  # 32 MB of observations
+    steps, size = 200_000, 200  # 160 MB of observations: far more than allocators and thread pools may keep
     recording = cached(ID, source.folder, 1, lambda: make_recording(0, steps, size))
     trajectories = combine([recording], None)
 
@@ -123,7 +123,7 @@ def test_ray_workers_of_a_node_share_the_arrays(ray_cluster: None, source: Sourc
             statistics = Statistics.from_trajectories(trajectories)
             before = psutil.Process().memory_full_info().uss
             windows = Windows(trajectories, statistics, 4)
-            total = sum(float(windows.take(part).condition_BY.sum()) for part in torch.arange(steps).split(1000))
+            total = sum(float(windows.take(part).condition_BY.sum()) for part in torch.arange(steps).split(200))
             arrays = [trajectories.observations, trajectories.actions, trajectories.rewards]
             return {
                 "own": psutil.Process().memory_full_info().uss - before,
