@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import os
+import secrets
+import tempfile
+from contextlib import suppress
+from pathlib import Path
 
 import ray
+from ray._private import ray_constants, services
+from ray.exceptions import AuthenticationError
 
 from mage.errors import MageError
 
@@ -14,10 +20,11 @@ def start_ray(address: str | None = None) -> None:
 
     Args:
         address: of a cluster, `auto` for the one that runs here, `local` for a new one; by default the one that runs
-            here (or that RAY_ADDRESS names), else a new one, which only this machine can reach.
+            here (or that RAY_ADDRESS names), else a new one, which only this machine can reach and which refuses
+            whoever lacks the token.
 
     Raises:
-        MageError: no cluster answers at that address.
+        MageError: no cluster answers at that address, or the token cannot be kept from others.
     """
     if ray.is_initialized():
         return
@@ -25,14 +32,58 @@ def start_ray(address: str | None = None) -> None:
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     if address != "local":
         try:
+            found = services.get_ray_address_from_environment(address or "auto", None)
+            if found.startswith("127.") and found in services.find_gcs_addresses():
+                stay_on_loopback()  # else Ray looks for it on another address of this machine
             ray.init(address=address or "auto", log_to_driver=False, logging_level="error")
             return
-        except (ConnectionError, ValueError) as error:
+        except (ConnectionError, ValueError, AuthenticationError) as error:
             if address or os.environ.get("RAY_ADDRESS"):
                 address = address or os.environ["RAY_ADDRESS"]
-                raise MageError(f"no Ray cluster answers at {address}: {_first_line(error)}") from None
-    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # makes Ray listen on loopback only
+                hint = "" if os.environ.get("RAY_AUTH_MODE") else "; if it wants a token, set RAY_AUTH_MODE=token"
+                raise MageError(f"no Ray cluster answers at {address}: {_first_line(error)}{hint}") from None
+    stay_on_loopback()
+    keep_token_private()
     ray.init(address="local", log_to_driver=False, logging_level="error")
+
+
+def stay_on_loopback() -> None:
+    """Makes a Ray that this process starts listen on 127.0.0.1 only, and not on every address of the machine.
+
+    Ray rewrites a 127.0.0.1 that it is given, and reads the variable when it is imported, which is long before. A user
+    who sets it to 1 has it otherwise.
+    """
+    if os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0") == "0":
+        ray_constants.ENABLE_RAY_CLUSTER = False
+
+
+def keep_token_private() -> None:
+    """Makes the token that Ray asks of every client, if there is none, and lets only its owner read it.
+
+    `ray.init` makes one, too, but readable by every user of the machine. Where RAY_AUTH_MODE or RAY_AUTH_TOKEN is set,
+    the token is the user's own affair.
+
+    Raises:
+        MageError: the file cannot be made or belongs to someone else.
+    """
+    if os.environ.get("RAY_AUTH_MODE", "token") != "token" or os.environ.get("RAY_AUTH_TOKEN"):
+        return
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            path.chmod(0o600)
+            return
+        descriptor, new = tempfile.mkstemp(dir=path.parent)  # with mode 0600
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(secrets.token_hex(32))
+        with suppress(FileExistsError):  # somebody was faster: theirs counts
+            os.link(new, path)
+        os.unlink(new)
+    except OSError as error:
+        raise MageError(
+            f"cannot keep Ray's token private in {path}: {error.strerror}; set RAY_AUTH_TOKEN_PATH"
+        ) from None
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,120 @@
+"""The Ray that we start ourselves: for this machine and its owner only."""
+
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mage.errors import MageError
+from mage.training.ray_start import keep_token_private
+
+START = """
+import psutil, ray
+from mage.training.ray_start import start_ray
+start_ray("local")
+print(ray.get_runtime_context().gcs_address)
+connections = [c for p in psutil.Process().children(recursive=True) for c in p.net_connections("tcp")]
+print(*sorted({c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN}), flush=True)
+input()
+"""
+JOIN = """
+import sys
+from mage.training.ray_start import start_ray
+start_ray(sys.argv[1])
+print("joined")
+"""
+
+
+def mode(path: Path) -> int:
+    """Permission bits."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the token of a user is who has none yet."""
+    for name in [name for name in os.environ if name.startswith("RAY_AUTH")]:
+        monkeypatch.delenv(name)
+    monkeypatch.delenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path / ".ray" / "auth_token"
+
+
+def test_a_new_token_is_for_its_owner_and_stays(token: Path) -> None:
+    old = os.umask(0)
+    try:
+        keep_token_private()
+    finally:
+        os.umask(old)
+    assert mode(token) == 0o600
+    secret = token.read_text()
+    assert len(secret) == 64
+    keep_token_private()
+    assert token.read_text() == secret
+    assert [path.name for path in token.parent.iterdir()] == ["auth_token"]
+
+
+def test_a_token_that_others_can_read_is_closed(token: Path) -> None:
+    token.parent.mkdir()
+    token.write_text("a" * 64)
+    token.chmod(0o644)
+    keep_token_private()
+    assert mode(token) == 0o600
+    assert token.read_text() == "a" * 64
+
+
+@pytest.mark.parametrize("name", ["RAY_AUTH_TOKEN", "RAY_AUTH_MODE"])
+def test_a_token_that_the_user_provides_or_declines_leaves_no_file(
+    token: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "disabled")
+    keep_token_private()
+    assert not token.exists()
+
+
+def test_a_token_that_cannot_be_kept_private_is_an_error(token: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    token.parent.write_text("in the way")
+    with pytest.raises(MageError, match=r"auth_token.*RAY_AUTH_TOKEN_PATH"):
+        keep_token_private()
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token.parent.parent / "mine"))
+    keep_token_private()
+    assert mode(token.parent.parent / "mine") == 0o600
+
+
+@pytest.fixture
+def started(token: Path) -> Iterator[tuple[str, list[str]]]:
+    """A Ray that `start_ray` has started, for a user who had no token: its address, and all on which it listens."""
+    with subprocess.Popen(
+        [sys.executable, "-c", START], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as driver:
+        assert driver.stdout and driver.stdin
+        yield driver.stdout.readline().strip(), driver.stdout.readline().split()
+        driver.communicate("\n")
+
+
+@pytest.mark.ray
+def test_the_ray_that_we_start_listens_on_loopback_and_lets_in_who_has_the_token(
+    started: tuple[str, list[str]], token: Path, tmp_path: Path
+) -> None:
+    address, listening = started
+    assert listening and {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
+
+    def join(**environment: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", JOIN, address]
+        return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120)
+
+    assert mode(token) == 0o600
+    assert join(RAY_AUTH_MODE="token").stdout == "joined\n"
+    strangers: list[dict[str, str]] = [
+        {"HOME": str(tmp_path / "other"), "RAY_AUTH_MODE": "token"},
+        {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64},
+        {},  # Ray shows its token to an address that it is told only where this variable says so
+    ]
+    for stranger in strangers:
+        refused = join(**stranger)
+        assert refused.returncode and "joined" not in refused.stdout, stranger
+    assert "set RAY_AUTH_MODE=token" in refused.stderr
