@@ -7,6 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ARGS ?=
+CLOUD ?=
 
 IS_RECENT := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
@@ -15,12 +16,15 @@ PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 TORCH := $(shell grep '^torch==' requirements/lock.txt)
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: help install sweep test lint format clean
+.PHONY: help install cluster sweep test lint format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */\1\t/' | expand -t 12
 
 install: $(INSTALLED) ## Make the environment in .venv from requirements/lock.txt
+
+cluster: $(INSTALLED) ## Add what Ray clusters need; with CLOUD=aws or CLOUD=gcp, that cloud's client too
+	$(PIP_INSTALL) $(addprefix -r requirements/,$(addsuffix .txt,cluster $(CLOUD)))
 
 sweep: $(INSTALLED) ## Run the small maze sweep; pass options with ARGS="--trials 8"
 	$(BIN)/python tune/sweep_maze2d.py --preset cpu $(ARGS)
