@@ -128,9 +128,18 @@ def inside_walls(positions: np.ndarray) -> np.ndarray:
 def test_along_a_wall_the_agent_slides() -> None:
     game = fixed_game()
     game.reset(seed=0)
-    observation = game.step(np.array([-1.0, 1.0]))[0]
-    assert observation[0] == 1 + HALF_WIDTH
-    assert observation[1] > 1.5
+    positions = np.stack([game.step(np.array([-1.0, 1.0]))[0][:2] for _ in range(4)])
+    assert (positions[1:, 0] == 1 + HALF_WIDTH).all()
+    assert (np.diff(positions[:, 1]) > 0.3).all()
+
+
+def test_the_ground_is_slippery_by_a_tenth_of_an_action() -> None:
+    game, still = MazeGame(start=(5, 2)), []
+    for seed in range(300):
+        before = game.reset(seed=seed)[0][:2]
+        still.append(game.step(np.zeros(2))[0][:2] - before)
+    assert np.std(still) == pytest.approx(0.05, rel=0.15)
+    assert np.mean(still) == pytest.approx(0, abs=0.01)
 
 
 def test_the_seed_and_the_actions_decide_an_episode() -> None:

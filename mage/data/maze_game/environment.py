@@ -35,6 +35,8 @@ START, SILVER, GOLD, GOAL = (
 )
 # A step of at most the agent's width keeps the straight line between two positions out of the walls, at corners too.
 HALF_WIDTH, STEP = 0.25, 0.5
+# Without it episodes are all or nothing: a policy that lacks a hundredth of a cell at a corner is caught there forever.
+SLIP_STD = 0.1
 
 
 class MazeGame(gym.Env[np.ndarray, np.ndarray]):
@@ -47,7 +49,8 @@ class MazeGame(gym.Env[np.ndarray, np.ndarray]):
     them two episodes could be at the same place with different ways to go, and no policy of the observation alone (BC,
     MAGE) could play the game. Where the coins lie is never shown; it is the same in every episode.
 
-    An action in [-1, 1]^2 moves the agent by up to half a cell in x, then in y; it slides along walls.
+    An action in [-1, 1]^2 moves the agent by up to half a cell in x, then in y; it slides along walls. The ground is
+    slippery: Gaussian noise with a standard deviation of 0.1 is added to the action.
 
     Args:
         start: cell of the agent at the beginning, anywhere in it that the agent fits; by default a random free one.
@@ -82,7 +85,8 @@ class MazeGame(gym.Env[np.ndarray, np.ndarray]):
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Moves, collects what is due in the cell of arrival; the second boolean is never set here."""
-        moves = (STEP * np.clip(np.asarray(action, dtype=np.float64), -1.0, 1.0)).tolist()
+        slipping = np.clip(action, -1.0, 1.0) + SLIP_STD * self.np_random.standard_normal(2)
+        moves = (STEP * np.clip(slipping, -1.0, 1.0)).tolist()
         for axis in (0, 1):
             self._position[axis] = slide(self._position.tolist(), axis, moves[axis])
         reward = float(self._collect(cell_at(self._position)))
