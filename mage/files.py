@@ -1,21 +1,27 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, on disks that may be full or away for a while."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
+import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError
 
-from mage.errors import DamagedError, MageError
+from mage.errors import DamagedError, MageError, first_line
 
+PATIENCE_SECONDS = 1800.0
+RETRY_SECONDS = 5.0
 SEAL = "checksums.json"
+
+Written = TypeVar("Written")
+Say = Callable[[str], None]
 
 
 def seal(folder: Path) -> None:
@@ -76,6 +82,33 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Writes JSON atomically. A number that is not finite becomes null: NaN is no JSON."""
     write_text(path, json.dumps(finite(data), indent=1, allow_nan=False))
+
+
+def patiently(
+    write: Callable[[], Written], say: Say, seconds: float = PATIENCE_SECONDS, pause: float = RETRY_SECONDS
+) -> Written:
+    """Does what `write` does, again and again while the disk is full or away, and returns what it returns.
+
+    Raises:
+        OSError, MageError: of the last attempt, when the time was up; at once what no disk has caused.
+    """
+    deadline, failed = time.monotonic() + seconds, False
+    while True:
+        try:
+            written = write()
+        except (OSError, MageError) as error:
+            if isinstance(error, MageError) and not isinstance(error.__cause__, OSError):
+                raise
+            if time.monotonic() >= deadline:
+                raise
+            if not failed:
+                say(f"{first_line(error)}: nothing is lost; tried again for {seconds / 60:.0f} minutes")
+            failed = True
+            time.sleep(pause)
+        else:
+            if failed:
+                say("the disk takes files again; the run goes on")
+            return written
 
 
 def finite(value: Any) -> Any:

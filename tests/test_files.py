@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from mage.errors import DamagedError, MageError
-from mage.files import SEAL, check_seal, replacing, seal, write_text
+from mage.files import SEAL, check_seal, patiently, replacing, seal, write_text
 from tests.processes import flip_last_byte
 
 
@@ -82,3 +82,38 @@ def test_a_file_that_was_not_there_breaks_the_seal(sealed: Path) -> None:
     (sealed / "more.txt").touch()
     with pytest.raises(DamagedError, match=r"more\.txt is not what was written"):
         check_seal(sealed)
+
+
+def test_a_write_is_done_once_the_disk_takes_it(tmp_path: Path) -> None:
+    (tmp_path / "in the way").write_text("")
+    target, said = tmp_path / "in the way" / "file", list[str]()
+
+    def hear(line: str) -> None:
+        said.append(line)
+        if (tmp_path / "in the way").is_file():
+            (tmp_path / "in the way").unlink()
+
+    patiently(lambda: write_text(target, "text"), hear, seconds=60, pause=0.01)
+    assert target.read_text() == "text"
+    trouble, relief = said
+    assert str(target) in trouble and "nothing is lost" in trouble
+    assert relief == "the disk takes files again; the run goes on"
+
+
+def test_a_write_that_never_succeeds_ends_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "in the way").write_text("")
+    said = list[str]()
+    with pytest.raises(MageError, match=r"cannot write .*/file"):
+        patiently(lambda: write_text(tmp_path / "in the way" / "file", ""), said.append, seconds=0.05, pause=0.01)
+    assert len(said) == 1
+
+
+def test_what_no_disk_has_caused_is_not_waited_for() -> None:
+    said = list[str]()
+
+    def diverge() -> None:
+        raise MageError("the loss is NaN")
+
+    with pytest.raises(MageError, match="NaN"):
+        patiently(diverge, said.append)
+    assert said == []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from scipy.stats import spearmanr
 from mage.config import FORMAT_VERSION
 from mage.errors import MageError
 from mage.evaluation.rollout import Rollout, batches
-from mage.files import write_json
+from mage.files import Say, patiently, write_json
 from mage.model.mage_policy import MagePolicy
 from mage.model.policy import Policy
 from mage.model.probes import probe_states
@@ -49,16 +50,28 @@ def read_inspection(folder: Path) -> Inspection:
 
 
 def add_rollouts(
-    folders: Sequence[Path], policies: Sequence[Policy], episodes: int, actors: int = 0, gpus: int = 0
+    folders: Sequence[Path],
+    policies: Sequence[Policy],
+    episodes: int,
+    actors: int = 0,
+    gpus: int = 0,
+    say: Say | None = None,
 ) -> None:
-    """Scans policies of one task and configuration, and writes what was found into the inspections of their runs."""
+    """Scans policies of one task and configuration, and writes what was found into the inspections of their runs.
+
+    With `say`, a disk that is full or away is told there and waited for.
+    """
     if not episodes or not policies[0].task.environment_spec:
         return
     inspections = [read_inspection(folder) for folder in folders]
     known = [inspection["targets"] for inspection in inspections]
     found = inspect_rollouts(policies, known, episodes, actors, gpus)
     for folder, inspection, rollouts in zip(folders, inspections, found, strict=True):
-        write_json(folder / FILE, inspection | {"rollouts": rollouts})
+        write = partial(write_json, folder / FILE, inspection | {"rollouts": rollouts})
+        if say:
+            patiently(write, say)
+        else:
+            write()
 
 
 def inspect_rollouts(

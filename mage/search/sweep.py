@@ -23,6 +23,7 @@ from ray.tune.search import ConcurrencyLimiter, Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from mage.errors import MageError
+from mage.files import patiently
 from mage.results import plot_parameters, write_parquet
 from mage.results.variant_plot import plot_variants
 from mage.search.datasets import trajectories_of
@@ -44,7 +45,7 @@ def run_sweep(settings: SweepSettings, out: Path, resume: bool = False, address:
 
     Args:
         out: run directory; must not exist unless `resume`.
-        resume: go on with the sweep that `out` holds; finished trials are kept.
+        resume: go on with the sweep that `out` holds; finished trials are kept, failed ones tried again.
         address: of a Ray cluster; by default the one that runs here, else a new local one.
 
     Raises:
@@ -61,9 +62,7 @@ def run_sweep(settings: SweepSettings, out: Path, resume: bool = False, address:
         pd.concat([pd.read_parquet(out / name / f"{table}.parquet") for name in settings.scenarios], ignore_index=True)
         for table in ("results", "trials")
     )
-    write_parquet(results, out / "results.parquet")
-    write_parquet(trials, out / "trials.parquet")
-    _plot(trials, out / "scores.png")
+    patiently(partial(_write, results, trials, out), print)
     return results
 
 
@@ -86,7 +85,7 @@ def prepare_sweep(settings: SweepSettings, out: Path, resume: bool = False) -> N
 def _sweep_scenario(name: str, settings: SweepSettings, out: Path) -> None:
     """All trials of one scenario; does nothing where they are done."""
     folder, config = out / name, settings.config(name)
-    if (folder / "results.parquet").exists():
+    if _is_done(folder):
         print(f"{name}: done before, kept")
         return
     variants = distinct(settings.variant_configs(name)) if settings.variants else None
@@ -112,11 +111,23 @@ def _sweep_scenario(name: str, settings: SweepSettings, out: Path) -> None:
     results, trials = gather_results(folder), gather_trials(grid, name, settings, shared.configure)
     if len(trials) < count or "unfinished" in set(trials["status"]):
         raise MageError(f"the sweep of {name} was interrupted; nothing is lost: repeat the command with --resume")
-    write_parquet(trials, folder / "trials.parquet")
-    _plot(trials, folder / "scores.png")
     for _, row in trials[trials["status"] == "failed"].iterrows():
         progress.say(f"trial {row['trial_id']} failed: {row['error']} (log: {row['log']})")
+    patiently(partial(_write, results, trials, folder), progress.say)
+
+
+def _write(results: pd.DataFrame, trials: pd.DataFrame, folder: Path) -> None:
+    """The tables and the plot; the results last, for they say that all is done."""
+    write_parquet(trials, folder / "trials.parquet")
+    _plot(trials, folder / "scores.png")
     write_parquet(results, folder / "results.parquet")
+
+
+def _is_done(folder: Path) -> bool:
+    """Whether nothing is left to do for a scenario; trials that failed, for want of space, say, are tried again."""
+    if not (folder / "results.parquet").exists():
+        return False
+    return "failed" not in set(pd.read_parquet(folder / "trials.parquet", columns=["status"])["status"])
 
 
 def _tuner(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from mage.data.trajectories import Trajectories
 from mage.evaluation.episodes import evaluate_policies
 from mage.evaluation.inspection import add_rollouts
 from mage.evaluation.rollout import Rollout, batches
+from mage.files import patiently
 from mage.model.policy import Policy
 from mage.results import load, write_parquet
 from mage.search.space import in_short
@@ -74,7 +76,7 @@ def run_trial(point: Mapping[str, Any], settings: TrialSettings) -> None:
         results = load(episodes)
     else:
         results = _train_and_evaluate(config, point, settings)
-        write_parquet(results, episodes)
+        patiently(partial(write_parquet, results, episodes), settings.board.say.remote)
     tune.report(measure(results) | {TIME: settings.evaluations + 1, "config_hash": config.hash()})
 
 
@@ -99,9 +101,9 @@ def _train_and_evaluate(config: Config, point: Mapping[str, Any], settings: Tria
     policies = [run.policy for run in trained]
     folders = [settings.folder / "policies" / config.hash() / f"seed-{seed}" for seed in settings.seeds]
     for folder, run in zip(folders, trained, strict=True):
-        save_run(folder, run)
+        patiently(partial(save_run, folder, run), settings.board.say.remote)
     results = evaluate_policies(policies, settings.episodes, actors, gpus, extra=point)
-    add_rollouts(folders, policies, config.evaluation.inspection_episodes, actors, gpus)
+    add_rollouts(folders, policies, config.evaluation.inspection_episodes, actors, gpus, say=settings.board.say.remote)
     return results
 
 

@@ -34,6 +34,7 @@ from mage.training.checkpoint import KEPT, load_newest
 from mage.training.distributed import rank
 from mage.training.inspection import inspect_training
 from mage.training.milestones import milestones
+from mage.training.ray_faults import Say, SayWhatDied, upload_patiently
 from mage.training.trainer import History, Trained, Trainer
 
 MAX_WORKER_FAILURES = 2
@@ -114,7 +115,7 @@ def train_with_ray(
             storage_path=str(storage),
             failure_config=FailureConfig(max_failures=MAX_WORKER_FAILURES),
             checkpoint_config=CheckpointConfig(num_to_keep=KEPT),
-            callbacks=list(callbacks),
+            callbacks=[SayWhatDied(partial(say, settings, "training"), MAX_WORKER_FAILURES), *callbacks],
         ),
     )
     result = trainer.fit()
@@ -146,7 +147,7 @@ def train_loop(settings: dict[str, Any]) -> None:
         load_newest(newest_first(checkpoint), partial(load_seeds, trainers), trainers[0].log)
         for trainer in trainers:
             trainer.log(f"goes on from step {trainer.step} of {trainer.total_steps}")
-    every = config.training.checkpoint_every
+    every, told = config.training.checkpoint_every, partial(say, settings, "checkpoint")
     steps = milestones(config, settings["evaluations"])
     for number, milestone in enumerate(steps):
         if all(trainer.step >= milestone for trainer in trainers) and milestone < steps[-1]:
@@ -155,15 +156,15 @@ def train_loop(settings: dict[str, Any]) -> None:
             while trainer.step < milestone:
                 trainer.advance(min(milestone, (trainer.step // every + 1) * every))
                 if trainer.step < milestone:
-                    report(trainers, {})
+                    report(trainers, {}, told)
         if milestone == steps[-1]:
-            report(trainers, {}, with_policies=True)
+            report(trainers, {}, told, with_policies=True)
             return
         said = settings["score"]([trainer.policy() for trainer in trainers]) if rank() == 0 else float("nan")
-        report(trainers, {"score": said, "eval_step": number + 1})
+        report(trainers, {"score": said, "eval_step": number + 1}, told)
 
 
-def report(trainers: list[Trainer], metrics: dict[str, float], with_policies: bool = False) -> None:
+def report(trainers: list[Trainer], metrics: dict[str, float], told: Say, with_policies: bool = False) -> None:
     """Reports metrics with a checkpoint of all seeds; every worker calls it, the first one writes."""
     metrics = metrics | {"step": float(sum(trainer.step for trainer in trainers))}
     if rank() != 0:
@@ -176,7 +177,8 @@ def report(trainers: list[Trainer], metrics: dict[str, float], with_policies: bo
                 trainer.policy().save(seed_folder(folder, trainer.seed))
                 write_json(seed_folder(folder, trainer.seed) / "inspection.json", inspect_training(trainer))
         seal(Path(folder))
-        ray.train.report(metrics, checkpoint=Checkpoint.from_directory(folder))
+        checkpoint = Checkpoint.from_directory(folder)
+        ray.train.report(metrics, checkpoint=checkpoint, checkpoint_upload_fn=upload_patiently(told))
 
 
 def newest_first(newest: Checkpoint) -> Iterator[AbstractContextManager[Path]]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from mage.config import FORMAT_VERSION, Config, digest
@@ -194,17 +195,23 @@ class Trainer:
         return f"autoencoder-{key}"
 
     def _keep_artefact(self, target: Path) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=".unfinished-"))
-        save_weights(self.networks["autoencoder"], folder / "autoencoder.safetensors")
-        (folder / "history.json").write_text(json.dumps(self.finished_history))
-        seal(folder)
+        """Keeps stage 1 for other trials. Where the disk has no room for it they train their own."""
+        unfinished = target.with_name(f".unfinished-{uuid.uuid4().hex}")
+        try:
+            unfinished.mkdir(parents=True)
+            save_weights(self.networks["autoencoder"], unfinished / "autoencoder.safetensors")
+            (unfinished / "history.json").write_text(json.dumps(self.finished_history))
+            seal(unfinished)
+        except (OSError, SafetensorError, MageError) as error:
+            self.log(f"autoencoder: not kept for other trials ({getattr(error, 'strerror', None) or error})")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            return
         if target.exists() and not self._artefact_is_whole(target):
             shutil.rmtree(target)
         try:
-            os.replace(folder, target)
+            os.replace(unfinished, target)
         except OSError:  # another trial has just put the same one there
-            shutil.rmtree(folder)
+            shutil.rmtree(unfinished)
 
     def _artefact_is_whole(self, folder: Path) -> bool:
         if not folder.exists():

@@ -83,6 +83,18 @@ def test_a_trial_that_fails_is_a_row_with_its_reason(
 
 
 @pytest.mark.ray
+def test_a_trial_that_failed_is_tried_again_when_the_sweep_is_resumed(
+    ray_cluster: None, tiny_maze_here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = {"autoencoder.latent_stride": [12], "autoencoder.num_scales": [3]}
+    small = settings(space=space, trials=1, overrides=(*SMALL, "autoencoder.num_scales=2"))
+    for resume in (False, True):
+        assert run_sweep(small, tmp_path / "run", resume).empty
+        assert "FAILED" in capsys.readouterr().out
+    assert list(pd.read_parquet(tmp_path / "run" / "trials.parquet")["status"]) == ["failed"]
+
+
+@pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.timeout(1200)  # Ray starts twice, which takes minutes where others want the cores
 def test_a_sweep_whose_driver_was_killed_goes_on_and_loses_nothing(tiny_maze_here: Path, tmp_path: Path) -> None:

@@ -224,6 +224,18 @@ def test_a_run_continues_in_stage_1_though_another_has_finished_it_meanwhile(
     assert same_weights(continued, tiny_trainer)
 
 
+def test_a_stage_1_that_cannot_be_kept_for_others_is_told_and_used(
+    tiny_maze: Trajectories, tiny_config: Config, tmp_path: Path
+) -> None:
+    (tmp_path / "taken").write_text("")
+    said: list[str] = []
+    trainer = Trainer(tiny_maze, tiny_config, 0, tmp_path / "taken", said.append)
+    trainer.advance(31)
+    assert trainer.step == 31
+    assert any("not kept for other trials" in line for line in said)
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
 def test_two_runs_that_train_the_same_stage_1_at_once_leave_one_artefact(make: Make, tmp_path: Path) -> None:
     one, other = make(artefacts=tmp_path), make(artefacts=tmp_path)
     one.advance(30)
