@@ -200,6 +200,21 @@ def sweep(
         str | None, typer.Option(help="Of a Ray cluster.", show_default="the one running here, else a new one")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Ray Train workers a trial.")] = 1,
+    cpus_per_worker: Annotated[int | None, typer.Option(show_default="found from the cluster")] = None,
+    gpus_per_worker: Annotated[
+        float | None,
+        typer.Option(help="A fraction shares a GPU; 0 trains on CPUs.", show_default="found from the cluster"),
+    ] = None,
+    trials_at_once: Annotated[
+        int | None,
+        typer.Option(help="In flight, those being evaluated included.", show_default="found from the cluster"),
+    ] = None,
+    actors: Annotated[
+        int | None, typer.Option(help="Evaluation actors a trial.", show_default="found from the cluster")
+    ] = None,
+    backend: Annotated[
+        str | None, typer.Option(metavar="nccl|gloo", help="Between the workers of a trial.", show_default="by device")
+    ] = None,
 ) -> None:
     """Search a space of configurations with Ray Tune and Optuna."""
     for name in names:
@@ -219,6 +234,13 @@ def sweep(
         search_seed=search_seed,
         intermediate_evaluations=evaluations,
         workers=workers,
+        placement={
+            "cpus_per_worker": cpus_per_worker,
+            "gpus_per_worker": gpus_per_worker,
+            "trials_at_once": trials_at_once,
+            "evaluation_actors": actors,
+            "backend": backend,
+        },
     )
     sweep_and_print(settings, run_directory(out, "sweep", resume), resume, address)
 

@@ -19,7 +19,7 @@ def evaluate_policies(
     policies: Sequence[Policy],
     episodes: int | None = None,
     actors: int = 0,
-    gpus: int = 0,
+    gpus: float = 0.0,
     extra: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
     """Plays every policy in its dataset's evaluation environment.
@@ -28,7 +28,7 @@ def evaluate_policies(
         policies: of one task and configuration, one per training seed.
         episodes: per policy; by default the configuration's, else the scenario's.
         actors: Ray actors that share the work (Ray must be running); 0 plays in this process. The rows are the same.
-        gpus: GPUs that the actors share.
+        gpus: share of a GPU that each actor takes.
         extra: further columns, such as the values of swept fields.
 
     Returns:

@@ -54,7 +54,7 @@ def add_rollouts(
     policies: Sequence[Policy],
     episodes: int,
     actors: int = 0,
-    gpus: int = 0,
+    gpus: float = 0.0,
     say: Say | None = None,
 ) -> None:
     """Scans policies of one task and configuration, and writes what was found into the inspections of their runs.
@@ -79,7 +79,7 @@ def inspect_rollouts(
     quantiles: Sequence[Sequence[Mapping[str, float]]],
     episodes: int,
     actors: int = 0,
-    gpus: int = 0,
+    gpus: float = 0.0,
 ) -> list[dict[str, Any]]:
     """Plays every policy with low and high target returns, on the same seeds.
 
@@ -88,7 +88,7 @@ def inspect_rollouts(
         quantiles: for each of them, `quantile` and `target` of the training returns.
         episodes: a target.
         actors: Ray actors that share the targets; 0 plays in this process.
-        gpus: GPUs that the actors share.
+        gpus: share of a GPU that each actor takes.
 
     Returns:
         For every policy: `scan`, one row a target in rising order, and how score and target go together.

@@ -41,13 +41,15 @@ class EvaluationActor:
 
     def _environments(self, policy: Policy, size: int) -> Rollout:
         """Environments of the policy's task, which is moved to this actor's device."""
-        policy.to("cuda" if ray.get_gpu_ids() else "cpu")
+        policy.to("cuda" if ray.get_gpu_ids() and torch.cuda.is_available() else "cpu")
         if self._rollout is None:
             self._rollout = Rollout(policy.task, size)
         return self._rollout
 
 
-def play_with_actors(policies: list[Policy], episodes: int, actors: int, gpus: int = 0) -> list[list[dict[str, Any]]]:
+def play_with_actors(
+    policies: list[Policy], episodes: int, actors: int, gpus: float = 0.0
+) -> list[list[dict[str, Any]]]:
     """Plays every policy for `episodes` episodes, shared among actors; one list of rows per policy."""
     size = policies[0].config.evaluation.batch_size
     work = [(number, "play", (list(batch),)) for number in range(len(policies)) for batch in batches(episodes, size)]
@@ -59,18 +61,18 @@ def play_with_actors(policies: list[Policy], episodes: int, actors: int, gpus: i
 
 
 def scan_with_actors(
-    policies: list[Policy], asked: Sequence[tuple[int, float | None]], episodes: int, actors: int, gpus: int = 0
+    policies: list[Policy], asked: Sequence[tuple[int, float | None]], episodes: int, actors: int, gpus: float = 0.0
 ) -> list[dict[str, Any]]:
     """`play_target` for every (number of a policy, target), shared among actors; in the order given."""
     return share(policies, [(number, "scan", (target, episodes)) for number, target in asked], actors, gpus)
 
 
 def share(
-    policies: list[Policy], work: Sequence[tuple[int, str, tuple[Any, ...]]], actors: int, gpus: int
+    policies: list[Policy], work: Sequence[tuple[int, str, tuple[Any, ...]]], actors: int, gpus: float
 ) -> list[Any]:
     """Shares work, items (number of a policy, method, arguments), among up to `actors` actors; results in that order.
 
-    The actors share `gpus` GPUs, if any. Work goes to actors that run; one that the cluster has no room for is not
+    Each takes a CPU and that share of a GPU. Work goes to actors that run; one that the cluster has no room for is not
     waited for. A crashed actor is restarted and its item done again; since every episode has its own seed, nobody
     can tell.
     """
@@ -79,13 +81,12 @@ def share(
     # not in the placement group of a Tune trial, which holds nothing but its driver
     options: dict[str, Any] = {
         "num_cpus": 1,
+        "num_gpus": gpus,
         "max_restarts": 3,
         "max_task_retries": 3,
         "scheduling_strategy": "DEFAULT",
     }
     size = min(actors, len(work))
-    if gpus:
-        options["num_gpus"] = min(1.0, gpus / size)
     threads = policies[0].config.training.threads
     crew = [EvaluationActor.options(**options).remote(threads) for _ in range(size)]  # type: ignore[attr-defined]
     done: dict[int, Any] = {}

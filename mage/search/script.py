@@ -109,11 +109,22 @@ def make_parser(description: str | None, scenarios: Sequence[str] | None, seeds:
     add("--episodes", type=int, metavar="N", help="evaluation episodes a seed (default: the scenario's)")
     add("--dataset-namespace", metavar="NAME", help="take the datasets from this local Minari namespace")
     add("--set", nargs="+", action="extend", default=[], metavar="FIELD=VALUE", help="changes to the preset")
-    add("--workers", type=int, default=1, metavar="N", help="Ray Train workers a trial (default: %(default)s)")
+    _add_placement(parser)
     add("--out", type=Path, metavar="DIR", help="run directory (default: runs/<script>-<time>)")
     add("--resume", action="store_true", help="go on with the run in --out: the first command plus --resume")
     add("--address", help="of a Ray cluster (default: the one running here, else a new local one)")
     return parser
+
+
+def _add_placement(parser: argparse.ArgumentParser) -> None:
+    where = parser.add_argument_group("placement", "found from the Ray cluster where it is not given")
+    add = where.add_argument
+    add("--workers", type=int, default=1, metavar="N", help="Ray Train workers a trial (default: %(default)s)")
+    add("--cpus-per-worker", type=int, metavar="N")
+    add("--gpus-per-worker", type=float, metavar="X", help="a fraction shares a GPU; 0 trains on CPUs")
+    add("--trials-at-once", type=int, metavar="N", help="trials in flight, those being evaluated included")
+    add("--actors", type=int, metavar="N", help="evaluation actors a trial, of one CPU each")
+    add("--backend", choices=("nccl", "gloo"), help="between the workers of a trial")
 
 
 def shared_settings(options: argparse.Namespace) -> dict[str, Any]:
@@ -126,6 +137,13 @@ def shared_settings(options: argparse.Namespace) -> dict[str, Any]:
         "episodes": options.episodes,
         "dataset_namespace": options.dataset_namespace,
         "workers": options.workers,
+        "placement": {
+            "cpus_per_worker": options.cpus_per_worker,
+            "gpus_per_worker": options.gpus_per_worker,
+            "trials_at_once": options.trials_at_once,
+            "evaluation_actors": options.actors,
+            "backend": options.backend,
+        },
     }
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from mage import scenarios
 from mage.config import FORMAT_VERSION, Config, load_config
@@ -14,6 +14,32 @@ from mage.errors import MageError
 from mage.files import write_text
 
 FEWEST_TRIALS_TO_STOP = 6
+GPU_UNITS = 10_000  # Ray counts a GPU in these
+SMALLEST_SHARE = 0.01  # of a GPU
+
+
+class PlacementSettings(BaseModel):
+    """What each part of a trial takes of the cluster; None is found from the cluster (`mage.search.placement.fit`).
+
+    It decides where and when something runs, not what comes out, so a sweep may be resumed with another placement.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cpus_per_worker: int | None = Field(None, ge=1)
+    gpus_per_worker: float | None = Field(None, ge=0, le=1, description="a fraction shares a GPU; 0 trains on CPUs")
+    trials_at_once: int | None = Field(None, ge=1, description="trials in flight, evaluated ones included")
+    evaluation_actors: int | None = Field(None, ge=1, description="a trial; each takes one CPU")
+    backend: Literal["nccl", "gloo"] | None = Field(
+        None, description="between the workers of a trial; by default nccl on GPUs, gloo on CPUs"
+    )
+
+    @field_validator("gpus_per_worker")
+    @classmethod
+    def _as_ray_counts(cls, share: float | None) -> float | None:
+        if share and share < SMALLEST_SHARE:
+            raise ValueError(f"a worker takes 0 or at least {SMALLEST_SHARE:g} of a GPU")
+        return None if share is None else int(share * GPU_UNITS + 1e-6) / GPU_UNITS
 
 
 class SweepSettings(BaseModel):
@@ -45,6 +71,7 @@ class SweepSettings(BaseModel):
         None, ge=0, description="inside stage 2; 0 switches early stopping off; by default 1, with few trials 0"
     )
     workers: int = Field(1, ge=1, description="Ray Train workers a trial")
+    placement: PlacementSettings = PlacementSettings()
 
     @property
     def evaluations(self) -> int:
@@ -83,6 +110,12 @@ class SweepSettings(BaseModel):
         for scenario, names in (self.variants_of or {}).items():
             if scenario not in self.scenarios or not names or not set(names) <= set(self.variants or ()):
                 raise ValueError(f"variants_of {scenario} must name variants of this sweep, on one of its scenarios")
+        share = self.placement.gpus_per_worker
+        if self.workers > 1 and share and share <= 0.5 and self.placement.backend != "gloo":
+            raise ValueError(
+                f"{self.workers} workers of {share:g} GPU may share one, which nccl refuses: "
+                "give each more than 0.5, or use the gloo backend"
+            )
         return self
 
 
@@ -127,7 +160,7 @@ def _check_same(out: Path, settings: SweepSettings) -> None:
         wanted, there = _as_json(settings), json.loads(path.read_text())
     except ValueError:
         raise MageError(f"{path} is damaged; start the sweep anew with another --out") from None
-    differ = [field for field in wanted if wanted[field] != there.get(field)]
+    differ = [field for field in wanted if field != "placement" and wanted[field] != there.get(field)]
     if differ:
         told = ", ".join(f"{field} ({_difference(there.get(field), wanted[field])})" for field in differ)
         raise MageError(

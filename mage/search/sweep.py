@@ -19,16 +19,17 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
-from ray.tune.search import ConcurrencyLimiter, Searcher
+from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from mage.errors import MageError
 from mage.files import patiently
 from mage.results import plot_parameters, write_parquet
 from mage.results.variant_plot import plot_variants
+from mage.search.concurrency import FollowsCluster, NamedTrials, ProposedTrials, Recount
 from mage.search.datasets import trajectories_of
 from mage.search.grid import distinct, short_name
-from mage.search.placement import fit_to_cluster
+from mage.search.placement import alive_nodes, fit_to_cluster, trials_at_once
 from mage.search.progress import Progress
 from mage.search.settings import SweepSettings, claim_directory
 from mage.search.space import Space, check_space, starting_point, to_tune
@@ -91,10 +92,14 @@ def _sweep_scenario(name: str, settings: SweepSettings, out: Path) -> None:
     variants = distinct(settings.variant_configs(name)) if settings.variants else None
     count = len(variants) if variants else settings.trials
     trajectories = trajectories_of(name, settings.dataset_namespace)
-    placement = fit_to_cluster(count, settings.workers, config.training.device != "cpu")
+    placement = fit_to_cluster(count, settings.workers, settings.placement, config.training.device != "cpu")
     progress = Progress(name, count)
     data = f"{trajectories.task.dataset_id} ({trajectories.episodes} episodes, {trajectories.steps} steps)"
-    progress.say(f"{count} trials x {settings.seeds} training seed(s) on {data}; {placement}")
+    progress.say(f"{count} trials x {settings.seeds} training seed(s) on {data}")
+    progress.say(str(placement))
+    FollowsCluster.limit = Recount(
+        lambda: trials_at_once(alive_nodes(), placement.trial, count, settings.placement), progress.say
+    )
     with shown_board(progress.say) as board:
         shared = TrialSettings(
             trajectories=ray.put(trajectories),
@@ -104,10 +109,11 @@ def _sweep_scenario(name: str, settings: SweepSettings, out: Path) -> None:
             episodes=settings.episodes,
             evaluations=settings.evaluations,
             placement=placement.trial,
+            crew=placement.crew,
             folder=folder,
             board=board,
         )
-        grid = _tuner(name, settings, shared, placement.concurrent_trials, progress).fit()
+        grid = _tuner(name, settings, shared, progress).fit()
     results, trials = gather_results(folder), gather_trials(grid, name, settings, shared.configure)
     if len(trials) < count or "unfinished" in set(trials["status"]):
         raise MageError(f"the sweep of {name} was interrupted; nothing is lost: repeat the command with --resume")
@@ -130,9 +136,7 @@ def _is_done(folder: Path) -> bool:
     return "failed" not in set(pd.read_parquet(folder / "trials.parquet", columns=["status"])["status"])
 
 
-def _tuner(
-    name: str, settings: SweepSettings, shared: TrialSettings, concurrent: int, progress: Progress
-) -> tune.Tuner:
+def _tuner(name: str, settings: SweepSettings, shared: TrialSettings, progress: Progress) -> tune.Tuner:
     """A new Tuner, or the one that was at work in this folder when its driver died."""
     # the driver of a trial takes no CPU: its training workers and evaluation actors do
     trainable = tune.with_resources(tune.with_parameters(run_trial, settings=shared), {"node:__internal_head__": 0.001})
@@ -144,11 +148,11 @@ def _tuner(
     configure = partial(tune.TuneConfig, metric=METRIC, mode="max")
     if settings.space is None:
         tried: dict[str, Any] = {VARIANT: tune.grid_search(list(shared.variants or ()))}
-        every_one = configure(max_concurrent_trials=concurrent)
+        every_one = configure(search_alg=NamedTrials())
         return tune.Tuner(trainable, param_space=tried, tune_config=every_one, run_config=run_config)
     proposed = configure(
         num_samples=settings.trials,
-        search_alg=ConcurrencyLimiter(_searcher(name, settings, settings.space, shared), concurrent),
+        search_alg=ProposedTrials(_searcher(name, settings, settings.space, shared), FollowsCluster.limit()),
         scheduler=_scheduler(settings.evaluations),
     )
     return tune.Tuner(trainable, param_space=to_tune(settings.space), tune_config=proposed, run_config=run_config)

@@ -27,6 +27,7 @@ from mage.evaluation.rollout import Rollout, batches
 from mage.files import patiently
 from mage.model.policy import Policy
 from mage.results import load, write_parquet
+from mage.search.placement import Crew
 from mage.search.space import in_short
 from mage.training.ray_train import Placement, train_with_ray
 from mage.training.trainer import save_run
@@ -45,6 +46,7 @@ class TrialSettings:
     episodes: int | None
     evaluations: int
     placement: Placement
+    crew: Crew
     folder: Path
     board: Any
 
@@ -96,7 +98,7 @@ def _train_and_evaluate(config: Config, point: Mapping[str, Any], settings: Tria
         score=intermediate_score,
         callbacks=[ForwardEvaluations()],
     )
-    actors, gpus = settings.placement.cpus, settings.placement.workers if settings.placement.use_gpu else 0
+    actors, gpus = settings.crew.actors, settings.crew.gpus
     settings.board.say.remote(f"{label} trained; {actors} actor(s) evaluate it")
     policies = [run.policy for run in trained]
     folders = [settings.folder / "policies" / config.hash() / f"seed-{seed}" for seed in settings.seeds]

@@ -46,19 +46,21 @@ class Placement:
     """What one training run takes of the cluster.
 
     Attributes:
-        workers: Ray Train workers (DDP when more than one).
-        use_gpu: one GPU per worker.
-        cpus_per_worker: as it says; evaluation actors later take the place of the workers, one CPU each.
+        workers: Ray Train workers (DDP when more than one), each on one node, together on any.
+        cpus_per_worker: as it says.
+        gpus_per_worker: 0 to 1; workers with a fraction of a GPU share it, with each other or with evaluation.
+        backend: `nccl` or `gloo`; nccl refuses two workers of a run on one GPU.
     """
 
     workers: int = 1
-    use_gpu: bool = False
     cpus_per_worker: int = 1
+    gpus_per_worker: float = 0.0
+    backend: str = "gloo"
 
     @property
-    def cpus(self) -> int:
-        """CPUs of the whole run."""
-        return self.workers * self.cpus_per_worker
+    def use_gpu(self) -> bool:
+        """Whether the workers get GPUs."""
+        return self.gpus_per_worker > 0
 
 
 def train_with_ray(
@@ -91,6 +93,8 @@ def train_with_ray(
     """
     # the controller looks for reports every 2 s by default, and a report waits for it
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+    # workers that wait for their turn should keep their place in Ray's queue; by default they give it up every minute
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "86400")
     settings = {
         "trajectories": trajectories,
         "config": config.model_dump(mode="json"),
@@ -104,11 +108,12 @@ def train_with_ray(
     trainer = TorchTrainer(
         train_loop,
         train_loop_config=settings,
-        torch_config=TorchConfig(backend="nccl" if placement.use_gpu else "gloo"),
+        torch_config=TorchConfig(backend=placement.backend),
         scaling_config=ScalingConfig(
             num_workers=placement.workers,
             use_gpu=placement.use_gpu,
-            resources_per_worker={"CPU": placement.cpus_per_worker} | ({"GPU": 1} if placement.use_gpu else {}),
+            resources_per_worker={"CPU": placement.cpus_per_worker}
+            | ({"GPU": placement.gpus_per_worker} if placement.use_gpu else {}),
         ),
         run_config=RunConfig(
             name=name,

@@ -1,43 +1,193 @@
-"""Trials fit the cluster: nothing that runs at once can ask for more than there is."""
+"""Trials fit the cluster, and whatever happens in which order, they all end."""
+
+import random
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from mage.errors import MageError
-from mage.search.placement import fit
+from mage.search.placement import Node, describe, fit, trials_at_once
+from mage.search.settings import PlacementSettings, SweepSettings
+from tests.search.scheduling import Cluster, run_trials
+
+TWO_CPUS = (Node(2),)
+ONE_GPU = (Node(8, 1),)
+FOUR_GPUS = (Node(8, 1),) * 4
+CLOUD = (Node(0), *FOUR_GPUS)  # a head that takes no trials, as cluster/gpu.yaml has it
+
+some_nodes = st.sampled_from([TWO_CPUS, ONE_GPU, FOUR_GPUS, CLOUD]) | st.lists(
+    st.builds(Node, st.integers(0, 12), st.integers(0, 4)), min_size=1, max_size=4
+)
+some_wishes = st.builds(
+    PlacementSettings,
+    cpus_per_worker=st.none() | st.integers(1, 4),
+    gpus_per_worker=st.none() | st.sampled_from([0, 0.1, 0.25, 1 / 3, 0.5, 0.6, 1]),
+    trials_at_once=st.none() | st.integers(1, 20),
+    evaluation_actors=st.none() | st.integers(1, 20),
+    backend=st.sampled_from([None, "gloo", "nccl"]),
+)
 
 
-@given(st.integers(1, 200), st.integers(1, 512), st.integers(0, 64), st.integers(1, 8))
-def test_no_set_of_concurrent_trials_asks_for_more_than_the_cluster_has(
-    trials: int, cpus: int, gpus: int, workers: int
+def check(workers: int, wanted: PlacementSettings) -> None:
+    """What is refused before any cluster is asked."""
+    try:
+        SweepSettings(scenarios=("pen-expert",), space={}, workers=workers, placement=wanted)
+    except ValidationError:
+        assume(False)
+
+
+@given(some_nodes, st.integers(1, 12), st.integers(1, 4), some_wishes, st.integers(0, 2**32))
+def test_whatever_is_asked_of_whatever_cluster_all_trials_end_or_none_starts(
+    nodes: tuple[Node, ...], trials: int, workers: int, wanted: PlacementSettings, seed: int
+) -> None:
+    check(workers, wanted)
+    try:
+        placement = fit(nodes, trials, workers, wanted)
+    except MageError as error:
+        assert "\n" not in str(error)
+        return
+    assert 1 <= placement.trials_at_once <= trials
+    most = run_trials(nodes, placement, trials, random.Random(seed))
+    assert most <= min(placement.trainings, placement.trials_at_once)
+
+
+@given(some_nodes, st.integers(1, 40), st.integers(1, 4))
+def test_what_is_found_from_a_cluster_can_train_at_once_and_is_refused_only_where_nothing_fits(
+    nodes: tuple[Node, ...], trials: int, workers: int
 ) -> None:
     try:
-        placement = fit(trials, cpus, gpus, workers)
+        placement = fit(nodes, trials, workers)
     except MageError:
-        assert workers > cpus or (gpus and workers > gpus)
+        hosts = [node for node in nodes if node.gpus and node.cpus] or nodes
+        assert sum(min(node.cpus, node.gpus) if node.gpus else node.cpus for node in hosts) < workers
         return
-    assert 1 <= placement.concurrent_trials <= trials
-    assert placement.concurrent_trials * placement.trial.cpus <= cpus
-    assert placement.trial.use_gpu == (gpus > 0)
-    if gpus:
-        assert placement.concurrent_trials * placement.trial.workers <= gpus
+    cluster, ask = Cluster(nodes, random.Random(0)), placement.trial
+    for _ in range(placement.trainings):
+        assert cluster.place_all(ask.workers, ask.cpus_per_worker, ask.gpus_per_worker)
+    assert placement.crew.actors <= sum(node.cpus for node in nodes)
 
 
-def test_two_cpus_run_two_trials_of_one_worker() -> None:
-    placement = fit(trials=4, cpus=2, gpus=0)
-    assert (placement.concurrent_trials, placement.trial.cpus) == (2, 1)
+@given(st.integers(1, 6), st.integers(2, 32), st.integers(1, 8), st.integers(1, 3))
+def test_where_a_gpu_has_cpus_to_spare_trials_are_evaluated_while_all_gpus_train(
+    count: int, cpus_per_gpu: int, gpus: int, workers: int
+) -> None:
+    assume(count * gpus >= workers)
+    nodes = (Node(cpus_per_gpu * gpus, gpus),) * count
+    placement = fit(nodes, trials=1000, workers=workers)
+    cluster, ask = Cluster(nodes, random.Random(0)), placement.trial
+    for _ in range(placement.trainings):
+        assert cluster.place_all(ask.workers, ask.cpus_per_worker, ask.gpus_per_worker)
+    assert placement.trials_at_once > placement.trainings
+    for _ in range(placement.trials_at_once - placement.trainings):
+        assert cluster.place_all(placement.crew.actors, 1, placement.crew.gpus)
 
 
-def test_a_gpu_node_runs_a_trial_a_gpu_and_shares_out_its_cpus() -> None:
-    placement = fit(trials=16, cpus=32, gpus=4)
-    assert (placement.concurrent_trials, placement.trial.cpus_per_worker) == (4, 8)
+@given(some_nodes, st.integers(2, 4), some_wishes)
+def test_workers_that_talk_over_nccl_have_a_gpu_each(
+    nodes: tuple[Node, ...], workers: int, wanted: PlacementSettings
+) -> None:
+    check(workers, wanted)
+    try:
+        trial = fit(nodes, 9, workers, wanted).trial
+    except MageError:
+        return
+    assert trial.backend == "gloo" or trial.gpus_per_worker > 0.5
 
 
-def test_a_node_with_fewer_cpus_than_its_gpus_could_use_still_hosts_a_worker() -> None:
-    assert fit(trials=16, cpus=32, gpus=4, cpus_per_gpu=2).trial.cpus_per_worker == 2
+@pytest.mark.parametrize(
+    ("nodes", "said"),
+    [
+        (
+            TWO_CPUS,
+            "on 1 node of 2 CPUs: 2 trials train at a time, each on 1 worker of 1 CPU; "
+            "then 1 actor of 1 CPU evaluates it",
+        ),
+        (
+            ONE_GPU,
+            "on 1 node of 8 CPUs and 1 GPU: 1 trial trains at a time, each on 1 worker of 4 CPUs and 0.75 GPU; "
+            "then 4 actors of 1 CPU and 0.0625 GPU evaluate it while others train, 2 trials in flight",
+        ),
+        (
+            CLOUD,
+            "on 4 nodes of 8 CPUs and 1 GPU: 4 trials train at a time, each on 1 worker of 4 CPUs and 0.75 GPU; "
+            "then 4 actors of 1 CPU and 0.0625 GPU evaluate it while others train, 6 trials in flight",
+        ),
+    ],
+)
+def test_a_sweep_says_what_runs_where(nodes: tuple[Node, ...], said: str) -> None:
+    assert str(fit(nodes, trials=20)) == said
 
 
-def test_too_many_workers_are_refused_in_a_sentence() -> None:
-    with pytest.raises(MageError, match="a trial needs 3 training worker"):
-        fit(trials=1, cpus=2, gpus=0, workers=3)
+def test_nodes_are_told_by_kind() -> None:
+    assert describe([Node(0), Node(8, 1), Node(4), Node(8, 1)]) == "2 nodes of 8 CPUs and 1 GPU, 1 node of 4 CPUs"
+
+
+def test_a_quarter_of_a_gpu_a_worker_trains_four_trials_on_it_and_leaves_evaluation_to_cpus() -> None:
+    placement = fit(ONE_GPU, trials=20, wanted=PlacementSettings(gpus_per_worker=0.25))
+    assert (placement.trainings, placement.trial.cpus_per_worker, placement.crew.gpus) == (4, 1, 0.0)
+
+
+def test_workers_of_one_trial_may_be_on_several_nodes() -> None:
+    placement = fit(FOUR_GPUS, trials=20, workers=3)
+    assert (placement.trainings, placement.trial.backend) == (1, "nccl")
+
+
+def test_a_gpu_node_with_fewer_cpus_than_gpus_hosts_what_its_cpus_can() -> None:
+    placement = fit((Node(2, 4), Node(8, 1)), trials=20)
+    assert placement.trainings == 3
+
+
+def test_on_cpus_the_actors_take_the_place_of_the_training() -> None:
+    assert fit((Node(8),), trials=2).crew.actors == 4
+    assert fit((Node(8),), trials=20).crew.actors == 1
+
+
+def test_a_gpu_that_may_not_be_used_is_left_alone() -> None:
+    placement = fit(ONE_GPU, trials=20, use_gpu=False)
+    assert (placement.trainings, placement.trial.use_gpu, placement.crew.gpus) == (8, False, 0.0)
+
+
+def test_nodes_that_come_and_go_change_how_many_trials_are_in_flight() -> None:
+    trial, wanted = fit(ONE_GPU, trials=20).trial, PlacementSettings()
+    assert [trials_at_once(nodes, trial, 20, wanted) for nodes in (ONE_GPU, FOUR_GPUS, ())] == [2, 6, 1]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "workers", "wanted", "use_gpu", "said"),
+    [
+        (
+            TWO_CPUS,
+            3,
+            {},
+            True,
+            "3 training workers of 1 CPU each, the Ray cluster (1 node of 2 CPUs) has room for 2; use",
+        ),
+        (
+            FOUR_GPUS,
+            1,
+            {"cpus_per_worker": 9},
+            True,
+            "9 CPUs and 0.75 GPU, the largest node of the Ray cluster has 8 CPUs",
+        ),
+        (
+            TWO_CPUS,
+            1,
+            {"gpus_per_worker": 0.5},
+            True,
+            "use 0 GPUs a worker, which trains on CPUs, or start Ray with GPUs",
+        ),
+        ((Node(0),), 1, {}, True, "the largest node of the Ray cluster has 0 CPUs"),
+        (ONE_GPU, 2, {}, True, "(1 node of 8 CPUs and 1 GPU) has room for 1"),
+        (ONE_GPU, 1, {"gpus_per_worker": 0.5}, False, "training.device=cpu trains on CPUs, but 0.5 GPU a worker"),
+        (TWO_CPUS, 1, {"backend": "nccl"}, True, "the nccl backend is for GPUs"),
+    ],
+)
+def test_what_cannot_run_is_refused_in_a_sentence_with_the_reason(
+    nodes: tuple[Node, ...], workers: int, wanted: dict, use_gpu: bool, said: str
+) -> None:
+    with pytest.raises(MageError) as caught:
+        fit(nodes, 1, workers, PlacementSettings(**wanted), use_gpu)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)

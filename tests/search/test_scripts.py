@@ -37,3 +37,14 @@ def test_a_run_may_be_of_some_of_the_variants(monkeypatch: pytest.MonkeyPatch, c
     with pytest.raises(SystemExit, match="2"):
         script.run_variants_script("Compares.", ["maze2d-umaze"], variants, seeds=1)
     assert "invalid choice: 'td3'" in capsys.readouterr().err
+
+
+def test_what_runs_where_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[SweepSettings] = []
+    monkeypatch.setattr(script, "sweep_and_print", lambda settings, *_: ran.append(settings))
+    options = "--workers 2 --cpus-per-worker 3 --gpus-per-worker 0.25 --trials-at-once 5 --actors 6 --backend gloo"
+    monkeypatch.setattr("sys.argv", ["compare", *options.split()])
+    script.run_variants_script("Compares.", ["maze2d-umaze"], {"mage": []}, seeds=1)
+    asked = {"cpus_per_worker": 3, "gpus_per_worker": 0.25, "trials_at_once": 5, "evaluation_actors": 6}
+    assert ran[0].workers == 2
+    assert ran[0].placement.model_dump() == asked | {"backend": "gloo"}

@@ -23,6 +23,9 @@ VARIANTS = {"mage": (), "deep": ("transformer.depth=3",), "dt": ("algorithm=dt",
         ({"variants": VARIANTS, "variants_of": {"pen-expert": ["mgae"]}}, "variants_of pen-expert"),
         ({"variants": VARIANTS, "variants_of": {"door-expert": ["mage"]}}, "variants_of door-expert"),
         ({"variants": VARIANTS, "seeds": 0}, "seeds"),
+        ({"variants": VARIANTS, "placement": {"gpus_per_worker": 2}}, "gpus_per_worker"),
+        ({"variants": VARIANTS, "placement": {"gpus_per_worker": 0.001}}, "0 or at least 0.01 of a GPU"),
+        ({"variants": VARIANTS, "workers": 2, "placement": {"gpus_per_worker": 0.5}}, "more than 0.5, or use the gloo"),
     ],
 )
 def test_settings_that_make_no_sweep_are_refused_in_one_line(values: dict, said: str) -> None:
@@ -76,6 +79,27 @@ def test_other_variants_cannot_be_resumed_and_the_difference_is_named(tmp_path: 
     other = make_settings(scenarios=["pen-expert"], variants=VARIANTS | {"bc": ("algorithm=bc",)})
     with pytest.raises(MageError, match=r"variants \(bc differ\)"):
         claim_directory(tmp_path / "run", other, resume=True)
+
+
+def test_a_sweep_may_go_on_with_another_placement_but_not_with_other_workers(tmp_path: Path) -> None:
+    sweep = {"scenarios": ["pen-expert"], "variants": VARIANTS}
+    claim_directory(tmp_path / "run", make_settings(**sweep), resume=False)
+    elsewhere = make_settings(**sweep, placement={"gpus_per_worker": 0.5, "trials_at_once": 3})
+    claim_directory(tmp_path / "run", elsewhere, resume=True)
+    assert read_settings(tmp_path / "run").placement.gpus_per_worker == 0.5
+    with pytest.raises(MageError, match=r"workers \(then 1, now 2\)"):
+        claim_directory(tmp_path / "run", make_settings(**sweep, workers=2), resume=True)
+
+
+def test_a_sweep_of_before_there_was_a_placement_can_be_read_and_resumed(tmp_path: Path) -> None:
+    settings = make_settings(scenarios=["pen-expert"], variants=VARIANTS)
+    claim_directory(tmp_path / "run", settings, resume=False)
+    path = tmp_path / "run" / "sweep.json"
+    there = json.loads(path.read_text())
+    del there["placement"]
+    path.write_text(json.dumps(there))
+    assert read_settings(tmp_path / "run") == settings
+    claim_directory(tmp_path / "run", settings, resume=True)
 
 
 @pytest.mark.parametrize(
