@@ -5,7 +5,7 @@
     python cluster/workers.py ask 4     # asks for four and waits; they stay, or are replaced, until fewer are asked for
     python cluster/workers.py ask 0     # asks for none: those beyond min_workers go once they are idle
 
-A sweep runs as many trials at once as fit the nodes that are there when it starts, so they must be there first.
+A sweep wants at least one when it starts; it makes use of those that come later.
 """
 
 from __future__ import annotations

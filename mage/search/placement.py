@@ -176,6 +176,8 @@ def _workers_of_a_gpu(gpus_per_worker: float) -> int:
 
 def _why_not(nodes: Sequence[Node], trial: Placement) -> str:
     """Why no trial fits: which request is too large, and what to change."""
+    if not any(node.cpus for node in nodes):
+        return "no node of the Ray cluster has a CPU for a training worker; wait for its workers, or start some"
     room = sum(workers_on(node, trial) for node in nodes)
     if room:
         return (
