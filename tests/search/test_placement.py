@@ -180,6 +180,7 @@ def test_nodes_that_come_and_go_change_how_many_trials_are_in_flight() -> None:
         ),
         ((Node(0),), 1, {}, True, "no node of the Ray cluster has a CPU for a training worker"),
         (ONE_GPU, 2, {}, True, "(1 node of 8 CPUs and 1 GPU) has room for 1"),
+        ((Node(9, 2),), 3, {"gpus_per_worker": 0.6}, True, "has room for 2"),  # not three on two GPUs
         (ONE_GPU, 1, {"gpus_per_worker": 0.5}, False, "training.device=cpu trains on CPUs, but 0.5 GPU a worker"),
         (TWO_CPUS, 1, {"backend": "nccl"}, True, "the nccl backend is for GPUs"),
     ],
