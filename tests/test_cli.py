@@ -248,6 +248,24 @@ def test_an_impossible_search_space_is_refused_before_anything_is_written(tmp_pa
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--gpus-per-worker 2", "placement.gpus_per_worker: Input should be less than or equal to 1 (got 2.0)"),
+        ("--workers 2 --gpus-per-worker 0.5", "which nccl refuses: give each more than 0.5, or use the gloo backend"),
+        ("--actors 0", "placement.evaluation_actors: Input should be greater than or equal to 1 (got 0)"),
+        ("--trials-at-once 0", "placement.trials_at_once: Input should be greater than or equal to 1 (got 0)"),
+        ("--cpus-per-worker 0", "placement.cpus_per_worker: Input should be greater than or equal to 1 (got 0)"),
+        ("--backend mpi", "placement.backend: Input should be 'nccl' or 'gloo' (got 'mpi')"),
+    ],
+)
+def test_an_impossible_placement_is_refused_before_anything_is_written(
+    options: str, message: str, tmp_path: Path
+) -> None:
+    assert message in error_of("sweep", "maze2d-umaze", *options.split(), "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_unknown_preset_is_answered_with_those_there_are() -> None:
     line = error_of("train", "maze2d-umaze", "--preset", "gpu")
     assert "unknown preset 'gpu'; there are: cpu, default, paper" in line

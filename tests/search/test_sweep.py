@@ -124,8 +124,10 @@ def test_a_sweep_whose_driver_was_killed_goes_on_and_loses_nothing(tiny_maze_her
         driver.wait()
     done = {path.stem: path.stat().st_mtime_ns for path in (out / "maze2d-umaze" / "episodes").glob("*.parquet")}
     assert done, log.read_text()
-    again = subprocess.run([*command, "--resume"], capture_output=True, text=True, timeout=600)
+    elsewhere = ["--resume", "--cpus-per-worker", "1", "--actors", "2"]  # what runs where may be another
+    again = subprocess.run([*command, *elsewhere], capture_output=True, text=True, timeout=600)
     assert again.returncode == 0, again.stdout + again.stderr
+    assert "then 2 actors of 1 CPU evaluate it" in again.stdout
     trials = pd.read_parquet(out / "trials.parquet")
     assert len(trials) == 3 and "failed" not in set(trials["status"])
     assert all(

@@ -15,7 +15,7 @@ from ray.cluster_utils import Cluster
 
 from mage.search.placement import Node
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 SMALL = (
     "autoencoder.embed_dim=16",
@@ -55,7 +55,7 @@ def cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def run_sweep(address: str, out: Path, *options: str) -> list[str]:
     """What a sweep of near-empty trials printed."""
     command = [sys.executable, "-c", SWEEP, "--address", address, "--out", str(out), "--set", *SMALL]
-    done = subprocess.run([*command, "--episodes", "40", *options], capture_output=True, text=True, timeout=540)
+    done = subprocess.run([*command, "--episodes", "40", *options], capture_output=True, text=True, timeout=1100)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()
 
