@@ -17,11 +17,12 @@ from mage.errors import MageError
 from mage.evaluation.episodes import evaluate_policies
 from mage.files import write_text
 from mage.model.policy import Policy
+from mage.results.tensorboard import FOLDER, EventFile
 from mage.run_inspection import inspect_run, inspect_sweep, is_sweep
 from mage.training.algorithms import load_policy as read_policy
 from mage.training.checkpoint import keep_checkpoint, resume_training
 from mage.training.inspection import inspect_training
-from mage.training.trainer import Log, Trained, Trainer, choose_device, save_run
+from mage.training.trainer import Log, Trained, Trainer, choose_device, log_row, save_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,7 +155,14 @@ def check_run_directory(out: str | Path, resume: bool) -> Path:
 
 def _train_here(trajectories: Trajectories, config: Config, seed: int, folder: Path | None, log: Log) -> Trained:
     torch.set_num_threads(config.training.threads)
-    trainer = Trainer(trajectories, config, seed, log=log)
+    curves = EventFile(folder / FOLDER) if folder else None
+
+    def watch(trainer: Trainer) -> None:
+        log_row(trainer)
+        if curves:
+            curves.add_row(trainer.history[-1], trainer.step)
+
+    trainer = Trainer(trajectories, config, seed, log=log, watch=watch)
     if folder:
         resume_training(trainer, folder / "checkpoints")
     if trainer.step:
@@ -164,6 +172,8 @@ def _train_here(trajectories: Trajectories, config: Config, seed: int, folder: P
         trainer.advance((trainer.step // every + 1) * every)
         if folder:
             keep_checkpoint(trainer, folder / "checkpoints")
+    if curves:
+        curves.close()
     return Trained(trainer.policy(), trainer.history, inspect_training(trainer))
 
 
@@ -175,12 +185,19 @@ def _train_on_workers(
     import ray
 
     from mage.search.placement import fit_to_cluster
-    from mage.training.ray_board import shown_board
+    from mage.training.ray_board import Message, shown_board
     from mage.training.ray_start import start_ray
     from mage.training.ray_train import train_with_ray
 
     start_ray()
+    curves = EventFile(folder / FOLDER) if folder else None
+
+    def show(message: Message) -> None:
+        log(str(message))
+        if curves and message.step:
+            curves.add_row(message.step.row, message.step.total_step)
+
     placement = fit_to_cluster(trials=1, workers=workers, use_gpu=config.training.device != "cpu").trial
-    with tempfile.TemporaryDirectory() as nowhere, shown_board(log) as board:
+    with tempfile.TemporaryDirectory() as nowhere, shown_board(show) as board:
         storage = (folder or Path(nowhere)).absolute() / "training"
         return train_with_ray(ray.put(trajectories), config, [seed], "train", storage, placement, board=board)[0]

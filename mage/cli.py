@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from mage import __version__, console, scenarios
 from mage.cli_data import data
 from mage.cli_options import Dataset, Namespace, ScenarioName, check_choice
+from mage.cli_results import results
 from mage.errors import MageError
 
 INTERRUPTED = 130
@@ -46,7 +47,6 @@ main = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-results = typer.Typer(help="Look at results, here or in a bucket.", no_args_is_help=True)
 main.add_typer(data, name="data")
 main.add_typer(results, name="results")
 
@@ -55,7 +55,6 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="A change to the preset; repeatable.")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")]
-Location = Annotated[str, typer.Argument(metavar="PATH", help="A run directory, a Parquet file, or the URI of either.")]
 
 
 def _show_version(wanted: bool) -> None:
@@ -215,6 +214,10 @@ def sweep(
     backend: Annotated[
         str | None, typer.Option(metavar="nccl|gloo", help="Between the workers of a trial.", show_default="by device")
     ] = None,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Send curves and scores to wandb or mlflow, too; repeatable."),
+    ] = None,
 ) -> None:
     """Search a space of configurations with Ray Tune and Optuna."""
     for name in names:
@@ -242,36 +245,7 @@ def sweep(
             "backend": backend,
         },
     )
-    sweep_and_print(settings, run_directory(out, "sweep", resume), resume, address)
-
-
-@results.command("show")
-def show_results(path: Location) -> None:
-    """Summarise results: a row a configuration, best first."""
-    from mage.results import load
-
-    console.print_results(load(path))
-
-
-@results.command("compare")
-def compare_results(path: Location) -> None:
-    """Put the best configuration of each scenario beside what the paper reports."""
-    from mage.results import compare, load
-
-    console.print_comparison(compare(load(path)))
-
-
-@results.command("pull")
-def pull_results(
-    uri: Annotated[str, typer.Argument(metavar="URI", help="Such as s3://bucket/run, file:///shared/run, or a path.")],
-    to: Annotated[Path, typer.Option(metavar="DIR", help="Where to; what is there and current is left alone.")],
-) -> None:
-    """Copy the tables, configurations and plots of a run to this machine."""
-    from mage.results import pull
-
-    for copied in (files := pull(uri, to)):
-        print(copied)
-    print(f"{len(files)} file(s) copied to {to}")
+    sweep_and_print(settings, run_directory(out, "sweep", resume), resume, address, track or ())
 
 
 def _check_configuration(scenario: str | None, preset: str, overrides: list[str] | None) -> None:

@@ -17,9 +17,11 @@ from mage.scenarios import Scenario
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    from rich.console import Console
 
     from mage.data.check import Report
     from mage.data.d4rl_import import Imported
+    from mage.results.status import SweepStatus
 
 WIDTH_OF_A_PIPE = 200
 """Columns where no terminal gives a width, so that `mage scenarios | grep door` sees whole rows."""
@@ -29,13 +31,18 @@ MEASURES = ("mean", "standard_error", "iqm", "success_rate", "mean_return")
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Prints a table on standard output."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(*columns, header_style="bold", show_edge=False, pad_edge=False)
     for row in rows:
         table.add_row(*row)
-    Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE).print(table)
+    _console().print(table)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
 
 
 def print_scenarios(namespace: str | None = None) -> None:
@@ -147,6 +154,27 @@ def print_results(results: pd.DataFrame) -> None:
     print_summary(summary(results))
     for warning in warnings(results):
         print(f"warning: {warning}")
+
+
+def print_statuses(statuses: dict[str, SweepStatus]) -> None:
+    """How far each sweep is, by the folder that it is in."""
+    from mage.results.status_view import status_view
+
+    for number, (folder, status) in enumerate(statuses.items()):
+        if number:
+            print()
+        title = status.scenario if folder in (".", status.scenario) else f"{status.scenario} ({folder})"
+        _console().print(status_view(status, title))
+
+
+def print_counts(location: str | Path) -> None:
+    """How many trials the results at a location are of, and when that was so, as far as the sweeps there say."""
+    from mage.results.status import statuses_if_any
+    from mage.results.status_view import how_far
+
+    for status in statuses_if_any(location).values():
+        when = f" (as of {status.updated.astimezone():%d %b %H:%M:%S})" if status.updated else ""
+        print(f"{status.scenario}: {how_far(status)}{when}")
 
 
 def print_comparison(comparison: pd.DataFrame) -> None:

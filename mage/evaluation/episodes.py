@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -21,6 +21,7 @@ def evaluate_policies(
     actors: int = 0,
     gpus: float = 0.0,
     extra: Mapping[str, Any] | None = None,
+    tell: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """Plays every policy in its dataset's evaluation environment.
 
@@ -30,6 +31,7 @@ def evaluate_policies(
         actors: Ray actors that share the work (Ray must be running); 0 plays in this process. The rows are the same.
         gpus: share of a GPU that each actor takes.
         extra: further columns, such as the values of swept fields.
+        tell: with actors, hears how many batches of episodes are done, of how many.
 
     Returns:
         One row per (policy, episode) with the columns of `mage.results.RESULT_COLUMNS`.
@@ -39,7 +41,7 @@ def evaluate_policies(
     if actors:
         from mage.evaluation.ray_actors import play_with_actors
 
-        played = play_with_actors(list(policies), episodes, actors, gpus)
+        played = play_with_actors(list(policies), episodes, actors, gpus, tell)
     else:
         played = _play_here(policies, episodes)
     frames = []

@@ -5,7 +5,7 @@ done.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
@@ -16,6 +16,8 @@ from mage.errors import MageError, first_line
 from mage.evaluation.inspection import environments_for, play_target
 from mage.evaluation.rollout import Rollout, batches
 from mage.model.policy import Policy
+
+Tell = Callable[[int, int], None]
 
 
 @ray.remote
@@ -48,12 +50,12 @@ class EvaluationActor:
 
 
 def play_with_actors(
-    policies: list[Policy], episodes: int, actors: int, gpus: float = 0.0
+    policies: list[Policy], episodes: int, actors: int, gpus: float = 0.0, tell: Tell | None = None
 ) -> list[list[dict[str, Any]]]:
     """Plays every policy for `episodes` episodes, shared among actors; one list of rows per policy."""
     size = policies[0].config.evaluation.batch_size
     work = [(number, "play", (list(batch),)) for number in range(len(policies)) for batch in batches(episodes, size)]
-    played = share(policies, work, actors, gpus)
+    played = share(policies, work, actors, gpus, tell)
     return [
         [row for (number, _, _), rows in zip(work, played, strict=True) if number == index for row in rows]
         for index in range(len(policies))
@@ -68,13 +70,17 @@ def scan_with_actors(
 
 
 def share(
-    policies: list[Policy], work: Sequence[tuple[int, str, tuple[Any, ...]]], actors: int, gpus: float
+    policies: list[Policy],
+    work: Sequence[tuple[int, str, tuple[Any, ...]]],
+    actors: int,
+    gpus: float,
+    tell: Tell | None = None,
 ) -> list[Any]:
     """Shares work, items (number of a policy, method, arguments), among up to `actors` actors; results in that order.
 
     Each takes a CPU and that share of a GPU. Work goes to actors that run; one that the cluster has no room for is not
     waited for. A crashed actor is restarted and its item done again; since every episode has its own seed, nobody
-    can tell.
+    can tell. `tell` hears how many items are done, of how many.
     """
     # the references keep the policies in the object store until all is done
     references = [ray.put(copy.deepcopy(policy).to("cpu")) for policy in policies]
@@ -102,6 +108,8 @@ def share(
                 raise MageError(f"evaluation failed: {first_line(error)}") from None
             if item is not None:
                 done[item] = result
+                if tell:
+                    tell(len(done), len(work))
             if waiting:
                 item, (policy, method, arguments) = waiting.pop()
                 busy[getattr(actor, method).remote(references[policy], *arguments)] = (actor, item)

@@ -2,7 +2,9 @@
 
 from mage.results.plots import plot_parameters
 from mage.results.published import published
-from mage.results.store import RESULT_COLUMNS, TRIAL_COLUMNS, load, load_trials, pull, write_parquet
+from mage.results.pull import pull
+from mage.results.status import load_statuses
+from mage.results.store import RESULT_COLUMNS, TRIAL_COLUMNS, load, load_trials, write_parquet
 from mage.results.summary import compare, summary, warnings
 
 __all__ = [
@@ -10,6 +12,7 @@ __all__ = [
     "TRIAL_COLUMNS",
     "compare",
     "load",
+    "load_statuses",
     "load_trials",
     "plot_parameters",
     "published",

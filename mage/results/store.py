@@ -5,7 +5,6 @@ A sweep writes the episodes of each trial to `episodes/<name>.parquet` as they c
 directory that holds any number of these, one of the files, or the URI of either.
 """
 
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +15,7 @@ from pyarrow import fs
 
 from mage.errors import MageError
 from mage.files import replacing
+from mage.results.locations import all_files, open_location
 
 KEY_COLUMNS = ("scenario", "algorithm", "config_hash", "dataset_id", "training_seed", "episode")
 """What names an episode. The dataset is part of it: one configuration may be trained on two versions of a scenario."""
@@ -90,31 +90,6 @@ def load_trials(location: str | Path) -> pd.DataFrame:
     )
 
 
-def pull(location: str | Path, destination: str | Path) -> list[Path]:
-    """Copies the tables, configurations and plots of a run to a local directory, keeping the layout.
-
-    Files that are already there, of the same size and no older, are left alone, so that a run under way can be pulled
-    again and again.
-
-    Returns:
-        The files copied by this call.
-
-    Raises:
-        MageError: nothing is there to copy, or it cannot be read or written.
-    """
-    filesystem, root = _filesystem(location)
-    wanted = [info for info in _files(filesystem, root, location) if _is_result(PurePosixPath(info.path))]
-    if not wanted:
-        raise MageError(f"nothing to pull from {location}: it holds no results tables, config.json or plots")
-    copied = []
-    for info in wanted:
-        target = Path(destination, PurePosixPath(info.path).relative_to(root))
-        if not _is_current(target, info):
-            _copy(filesystem, info, target)
-            copied.append(target)
-    return copied
-
-
 def _load_tables(
     location: str | Path,
     choose: Callable[[list[PurePosixPath]], list[PurePosixPath]],
@@ -122,8 +97,8 @@ def _load_tables(
     columns: tuple[str, ...],
     key: tuple[str, ...],
 ) -> pd.DataFrame:
-    filesystem, root = _filesystem(location)
-    paths = [PurePosixPath(info.path) for info in _files(filesystem, root, location)]
+    filesystem, root = open_location(location)
+    paths = [PurePosixPath(info.path) for info in all_files(filesystem, root, location)]
     chosen = paths if paths == [PurePosixPath(root)] else choose(paths)
     if not chosen:
         raise MageError(f"no results at {location}: looked for {looked_for}, there and in all directories below")
@@ -148,33 +123,6 @@ def _is_piece(path: PurePosixPath) -> bool:
     return path.name == "episodes.parquet" or (path.parent.name == "episodes" and path.suffix == ".parquet")
 
 
-def _is_result(path: PurePosixPath) -> bool:
-    return path.name in ("results.parquet", "trials.parquet", "config.json") or path.suffix == ".png" or _is_piece(path)
-
-
-def _filesystem(location: str | Path) -> tuple[fs.FileSystem, str]:
-    """The file system of a path or URI, and the path on it."""
-    if "://" not in str(location):
-        return fs.LocalFileSystem(), Path(location).absolute().as_posix()
-    try:
-        filesystem, root = fs.FileSystem.from_uri(str(location))
-    except (OSError, pa.ArrowException, ImportError) as error:
-        raise MageError(f"cannot open {location}: {error}; give a path or a file://, s3:// or gs:// URI") from error
-    return filesystem, root.rstrip("/")
-
-
-def _files(filesystem: fs.FileSystem, root: str, location: str | Path) -> list[fs.FileInfo]:
-    """All files at or below `root` except hidden ones, such as what an interrupted write left behind."""
-    try:
-        info = filesystem.get_file_info(root)
-        if info.type == fs.FileType.NotFound:
-            raise MageError(f"there is nothing at {location}: give the directory of a run, or a Parquet file")
-        found = [info] if info.is_file else filesystem.get_file_info(fs.FileSelector(root, recursive=True))
-    except OSError as error:
-        raise MageError(f"cannot read {location}: {error}") from error
-    return [info for info in found if info.is_file and not info.base_name.startswith(".")]
-
-
 def _read(filesystem: fs.FileSystem, path: PurePosixPath, columns: Iterable[str]) -> pd.DataFrame:
     """One table. Opened as a file: given the path, pyarrow would read columns out of directory names like lr=0.1."""
     try:
@@ -188,20 +136,3 @@ def _read(filesystem: fs.FileSystem, path: PurePosixPath, columns: Iterable[str]
     if missing:
         raise MageError(f"{path} is not a table of this kind: it has no column {', '.join(missing)}")
     return frame
-
-
-def _is_current(target: Path, source: fs.FileInfo) -> bool:
-    if not target.is_file():
-        return False
-    status = target.stat()
-    return status.st_size == source.size and status.st_mtime_ns >= (source.mtime_ns or 0)
-
-
-def _copy(filesystem: fs.FileSystem, source: fs.FileInfo, target: Path) -> None:
-    """Copies with the time of the source, so that two clocks that differ do not matter to the next pull."""
-    with replacing(target) as temporary:
-        fs.copy_files(
-            source.path, str(temporary), source_filesystem=filesystem, destination_filesystem=fs.LocalFileSystem()
-        )
-        if source.mtime_ns:
-            os.utime(temporary, ns=(source.mtime_ns, source.mtime_ns))

@@ -71,7 +71,7 @@ def run(tables: Sequence[AblationTable], options: argparse.Namespace) -> None:
     if timing:
         _measure_times(timing, out)
     if settings:
-        sweep(settings, out, resume=True, address=options.address)
+        sweep(settings, out, resume=True, address=options.address, track=options.track)
     show(tables, out)
 
 

@@ -1,64 +1,85 @@
-"""The sweep's own lines on the console: what started, finished or failed, the best so far, and the time left."""
+"""Tells the watch of a sweep what Ray Tune does."""
 
 from __future__ import annotations
 
-import time
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
 
 from ray.tune import Callback
 
-from mage.search.space import in_short
+from mage.errors import first_line
 from mage.search.trial import METRIC, TIME
+from mage.search.watching import Watch
 
 
 class Progress(Callback):
-    """One line an event; reads the same on a terminal and in a job log."""
+    """Passes Tune's events on to the watch of this process.
 
-    def __init__(self, title: str, trials: int) -> None:
-        self.title, self.trials = title, trials
-        self.started, self.ended = time.time(), 0
-        self.best: tuple[float, str] | None = None
+    It holds nothing itself: Tune pickles its callbacks when a sweep begins, and in a resumed one takes that pickle.
+    """
 
-    def get_state(self) -> dict[str, Any]:
-        """Kept by Tune, so that a resumed sweep counts on."""
-        return {"ended": self.ended, "best": self.best, "elapsed": time.time() - self.started}
+    watch: ClassVar[Watch | None] = None
 
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Goes on counting where the driver died."""
-        self.ended, self.best = state["ended"], state["best"]
-        self.started = time.time() - state["elapsed"]
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Tune goes round; in a resumed sweep it knows what ended before."""
+        if self.watch is None:
+            return
+        self.watch.keep_only({trial.trial_id for trial in trials})
+        for trial in trials:
+            if trial.is_finished() and not self.watch.knows_end_of(trial.trial_id):
+                self.watch.trial_started(trial.trial_id, trial.config, trial.path, quietly=True)
+                if trial.status == trial.ERROR:
+                    self.watch.trial_failed(trial.trial_id, _reason(trial), quietly=True)
+                else:
+                    self.watch.trial_ended(trial.trial_id, trial.last_result or {}, quietly=True)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Tune has started a trial."""
-        self.say(f"trial {trial.trial_id} starts: {in_short(trial.config)}")
+        if self.watch:
+            self.watch.trial_started(trial.trial_id, trial.config, trial.path)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """A trial has reported a score, intermediate or final."""
-        if METRIC in result:
-            score, number = result[METRIC], result[TIME]
-            self.say(f"trial {trial.trial_id} [{in_short(trial.config)}]: score {score:.1f} (evaluation {number})")
+        """A trial has reported."""
+        if self.watch and METRIC in result:
+            self.watch.trial_scored(trial.trial_id, result[TIME], result)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial has ended, by itself or stopped by the scheduler."""
-        self.ended += 1
-        score = trial.last_result.get(METRIC)
-        if score is not None and (self.best is None or score > self.best[0]):
-            self.best = (score, in_short(trial.config))
-        best = f"; best so far {self.best[0]:.1f} ({self.best[1]})" if self.best else ""
-        self.say(f"{self.ended} of {self.trials} trials done{best}; {self.time_left()}")
+        if self.watch:
+            self._introduce(self.watch, trial)
+            self.watch.trial_ended(trial.trial_id, trial.last_result or {})
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial has failed for good."""
-        self.ended += 1
-        self.say(f"trial {trial.trial_id} FAILED [{in_short(trial.config)}]; log: {trial.local_path}")
+        if self.watch:
+            self._introduce(self.watch, trial)
+            self.watch.trial_failed(trial.trial_id, _reason(trial))
 
-    def time_left(self) -> str:
-        """An estimate from the trials done so far."""
-        left = (time.time() - self.started) / max(1, self.ended) * (self.trials - self.ended)
-        return "finished" if self.ended >= self.trials else f"about {max(1, round(left / 60))} min left"
+    @staticmethod
+    def _introduce(watch: Watch, trial: Any) -> None:
+        """A trial may end without ever having started, where Ray cannot start it."""
+        if watch.status.trial(trial.trial_id) is None:
+            watch.trial_started(trial.trial_id, trial.config, trial.path, quietly=True)
 
-    def say(self, line: str) -> None:
-        """Prints a line with the time of day."""
-        print(f"[{self.title} {time.strftime('%H:%M:%S')}] {line}", flush=True)
+
+def _reason(trial: Any) -> str:
+    try:  # here it is written first; Tune takes it to the run directory later
+        text = Path(trial.error_file).read_text()
+    except (OSError, TypeError):
+        text = trial.get_error() or "no reason is known"
+    return first_line(RuntimeError(text))
+
+
+@contextmanager
+def watched_by(watch: Watch) -> Iterator[None]:
+    """Inside, the events of Tune go to this watch, which shows and writes them."""
+    Progress.watch = watch
+    try:
+        with watch:
+            yield
+    finally:
+        Progress.watch = None

@@ -64,7 +64,7 @@ def run_script(
             search_seed=options.search_seed,
             intermediate_evaluations=options.evaluations,
         )
-        sweep_and_print(settings, directory_of(options), options.resume, options.address)
+        sweep_and_print(settings, directory_of(options), options.resume, options.address, options.track)
 
 
 def run_variants_script(
@@ -84,7 +84,7 @@ def run_variants_script(
     with errors_end_it():
         chosen = {name: variants[name] for name in options.variants}
         settings = make_settings(**shared_settings(options), variants=chosen)
-        sweep_and_print(settings, directory_of(options), options.resume, options.address)
+        sweep_and_print(settings, directory_of(options), options.resume, options.address, options.track)
 
 
 def make_parser(description: str | None, scenarios: Sequence[str] | None, seeds: int) -> argparse.ArgumentParser:
@@ -113,6 +113,14 @@ def make_parser(description: str | None, scenarios: Sequence[str] | None, seeds:
     add("--out", type=Path, metavar="DIR", help="run directory (default: runs/<script>-<time>)")
     add("--resume", action="store_true", help="go on with the run in --out: the first command plus --resume")
     add("--address", help="of a Ray cluster (default: the one running here, else a new local one)")
+    add(
+        "--track",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help="send curves and scores to wandb and mlflow, too; for TensorBoard they are always written",
+    )
     return parser
 
 
@@ -184,29 +192,56 @@ def run_directory(out: Path | None, name: str, resume: bool) -> Path:
     return out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def sweep_and_print(settings: SweepSettings, out: Path, resume: bool = False, address: str | None = None) -> None:
-    """Runs a sweep and prints its results: the table of configurations, and where everything is."""
+def sweep_and_print(
+    settings: SweepSettings,
+    out: Path,
+    resume: bool = False,
+    address: str | None = None,
+    track: Sequence[str] = (),
+) -> None:
+    """Runs a sweep and prints its results: failures, the table of configurations, and where everything is."""
     import pandas as pd
 
     from mage.results import summary, warnings
+    from mage.results.status import statuses_if_any
+    from mage.results.status_view import counted
 
-    results = sweep(settings, out, resume, address)
+    results = sweep(settings, out, resume, address, track)
     with pd.option_context("display.width", 200, "display.max_columns", None):
         print(f"\n{summary(results).to_string(index=False, float_format='{:.1f}'.format)}\n")
+    for status in statuses_if_any(out).values():
+        print(f"{status.scenario}: {counted(status)}")
     for warning in warnings(results):
         print(f"warning: {warning}")
     print(f"results: {out / 'results.parquet'}, trials: {out / 'trials.parquet'}, plot: {out / 'scores.png'}")
 
 
-def sweep(settings: SweepSettings, out: Path, resume: bool = False, address: str | None = None) -> pd.DataFrame:
-    """Runs a sweep that says, when interrupted, how it goes on; MageError where no trial finished."""
+def sweep(
+    settings: SweepSettings,
+    out: Path,
+    resume: bool = False,
+    address: str | None = None,
+    track: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Runs a sweep, says how it goes on where it is interrupted, and lists what failed; MageError where all did."""
     from mage.search.sweep import run_sweep
 
     try:
-        results = run_sweep(settings, out, resume, address)
+        results = run_sweep(settings, out, resume, address, track)
     except KeyboardInterrupt:
         print(f"interrupted; nothing is lost: the same command with --resume --out {out} goes on", file=sys.stderr)
         raise
+    print_failures(out)
     if results.empty:
         raise MageError(f"no trial finished; see {out / 'trials.parquet'} and the logs it names")
     return results
+
+
+def print_failures(out: Path) -> None:
+    """A line for each trial of a finished sweep that failed: its configuration, the reason and the log."""
+    import pandas as pd
+
+    from mage.search.tables import failures
+
+    for line in failures(pd.read_parquet(out / "trials.parquet")):
+        print(line)

@@ -1,13 +1,16 @@
 """A sweep: Ray Tune runs the trials, Optuna proposes them unless they are named, and everything comes back as tables.
 
 A run directory holds, per scenario: `results.parquet` (a row an episode), `trials.parquet` (a row a trial, failed
-ones included), `scores.png`, `episodes/` and `policies/` (a file or folder a trial), `optuna.journal` (for
-optuna-dashboard), and beside them `sweep.json`, the resolved settings. Tables of all scenarios together lie at the top.
+ones included), `scores.png`, `status.json` (how far it is), `episodes/` and `policies/` (a file or folder a trial),
+`tensorboard/`, `optuna.journal` (for optuna-dashboard), and beside them `sweep.json`, the resolved settings. Tables of
+all scenarios together lie at the top.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ import ray
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from ray import tune
+from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
@@ -25,40 +29,62 @@ from ray.tune.search.optuna import OptunaSearch
 from mage.errors import MageError
 from mage.files import patiently
 from mage.results import plot_parameters, write_parquet
+from mage.results.status import read_status, write_status
+from mage.results.tensorboard import FOLDER
 from mage.results.variant_plot import plot_variants
 from mage.search.concurrency import FollowsCluster, NamedTrials, ProposedTrials, Recount
 from mage.search.datasets import trajectories_of
 from mage.search.grid import distinct, short_name
 from mage.search.placement import alive_nodes, fit_to_cluster, trials_at_once
-from mage.search.progress import Progress
+from mage.search.progress import Progress, watched_by
 from mage.search.settings import SweepSettings, claim_directory
 from mage.search.space import Space, check_space, starting_point, to_tune
 from mage.search.tables import gather_results, gather_trials
+from mage.search.tracking import TensorBoard, check_trackers, make_trackers
 from mage.search.trial import METRIC, TIME, VARIANT, TrialSettings, run_trial
+from mage.search.watching import Watch, waiting
 from mage.training.ray_board import shown_board
 from mage.training.ray_start import start_ray
 
 __all__ = ["SweepSettings", "prepare_sweep", "run_sweep"]
 
+JOURNAL = "optuna.journal"
 
-def run_sweep(settings: SweepSettings, out: Path, resume: bool = False, address: str | None = None) -> pd.DataFrame:
+
+def run_sweep(
+    settings: SweepSettings,
+    out: Path,
+    resume: bool = False,
+    address: str | None = None,
+    track: Sequence[str] = (),
+) -> pd.DataFrame:
     """Runs a sweep, or goes on with one, and returns its results: one row per episode.
 
     Args:
         out: run directory; must not exist unless `resume`.
         resume: go on with the sweep that `out` holds; finished trials are kept, failed ones tried again.
         address: of a Ray cluster; by default the one that runs here, else a new local one.
+        track: `wandb` and `mlflow`, beside TensorBoard.
 
     Raises:
-        MageError: bad settings, or a directory that exists (or, to resume, does not fit).
+        MageError: bad settings, a tracker that is not installed, or a directory that exists (or, to resume, does not
+        fit).
     """
     out = out.absolute()
+    check_trackers(track)
     prepare_sweep(settings, out, resume)
+    for name in settings.scenarios:
+        if read_status(out / name) is None:
+            write_status(waiting(name, _count(name, settings), settings.seeds), out / name)
     # Ctrl-C ends the sweep at once, as any other death of the driver; Tune would go on as if all trials had ended
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+    # a failure is told in a line, with its log; Tune would print its whole trace amid the others
+    os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
+    # Tune's own event files would show every score a second time, and nothing else
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     start_ray(address)
     for name in settings.scenarios:
-        _sweep_scenario(name, settings, out)
+        _sweep_scenario(name, settings, out, track)
     results, trials = (
         pd.concat([pd.read_parquet(out / name / f"{table}.parquet") for name in settings.scenarios], ignore_index=True)
         for table in ("results", "trials")
@@ -83,24 +109,28 @@ def prepare_sweep(settings: SweepSettings, out: Path, resume: bool = False) -> N
         trajectories_of(name, settings.dataset_namespace)
 
 
-def _sweep_scenario(name: str, settings: SweepSettings, out: Path) -> None:
+def _sweep_scenario(name: str, settings: SweepSettings, out: Path, track: Sequence[str]) -> None:
     """All trials of one scenario; does nothing where they are done."""
     folder, config = out / name, settings.config(name)
     if _is_done(folder):
         print(f"{name}: done before, kept")
         return
     variants = distinct(settings.variant_configs(name)) if settings.variants else None
-    count = len(variants) if variants else settings.trials
+    count = _count(name, settings)
     trajectories = trajectories_of(name, settings.dataset_namespace)
     placement = fit_to_cluster(count, settings.workers, settings.placement, config.training.device != "cpu")
-    progress = Progress(name, count)
-    data = f"{trajectories.task.dataset_id} ({trajectories.episodes} episodes, {trajectories.steps} steps)"
-    progress.say(f"{count} trials x {settings.seeds} training seed(s) on {data}")
-    progress.say(str(placement))
+    trackers = [TensorBoard(folder), *make_trackers(track, f"{out.name}/{name}")]
+    watch = Watch(waiting(name, count, settings.seeds), folder, settings.evaluations + 1, trackers)
     FollowsCluster.limit = Recount(
-        lambda: trials_at_once(alive_nodes(), placement.trial, count, settings.placement), progress.say
+        lambda: trials_at_once(alive_nodes(), placement.trial, count, settings.placement), watch.say
     )
-    with shown_board(progress.say) as board:
+    data = f"{trajectories.task.dataset_id} ({trajectories.episodes} episodes, {trajectories.steps} steps)"
+    with watched_by(watch), shown_board(watch.heard) as board:
+        watch.say(f"{count} trials x {settings.seeds} training seed(s) on {data}")
+        watch.say(str(placement))
+        watch.say(f"curves: tensorboard --logdir {shlex.quote(str(folder / FOLDER))}")
+        if settings.space is not None:
+            watch.say(f"search: optuna-dashboard {shlex.quote(str(folder / JOURNAL))}")
         shared = TrialSettings(
             trajectories=ray.put(trajectories),
             config=config,
@@ -113,13 +143,11 @@ def _sweep_scenario(name: str, settings: SweepSettings, out: Path) -> None:
             folder=folder,
             board=board,
         )
-        grid = _tuner(name, settings, shared, progress).fit()
-    results, trials = gather_results(folder), gather_trials(grid, name, settings, shared.configure)
-    if len(trials) < count or "unfinished" in set(trials["status"]):
-        raise MageError(f"the sweep of {name} was interrupted; nothing is lost: repeat the command with --resume")
-    for _, row in trials[trials["status"] == "failed"].iterrows():
-        progress.say(f"trial {row['trial_id']} failed: {row['error']} (log: {row['log']})")
-    patiently(partial(_write, results, trials, folder), progress.say)
+        grid = _tuner(name, settings, shared).fit()
+        results, trials = gather_results(folder), gather_trials(grid, name, settings, shared.configure)
+        if len(trials) < count or "unfinished" in set(trials["status"]):
+            raise MageError(f"the sweep of {name} was interrupted; nothing is lost: repeat the command with --resume")
+        patiently(partial(_write, results, trials, folder), watch.say)
 
 
 def _write(results: pd.DataFrame, trials: pd.DataFrame, folder: Path) -> None:
@@ -136,7 +164,12 @@ def _is_done(folder: Path) -> bool:
     return "failed" not in set(pd.read_parquet(folder / "trials.parquet", columns=["status"])["status"])
 
 
-def _tuner(name: str, settings: SweepSettings, shared: TrialSettings, progress: Progress) -> tune.Tuner:
+def _count(name: str, settings: SweepSettings) -> int:
+    """Trials of a scenario."""
+    return len(distinct(settings.variant_configs(name))) if settings.variants else settings.trials
+
+
+def _tuner(name: str, settings: SweepSettings, shared: TrialSettings) -> tune.Tuner:
     """A new Tuner, or the one that was at work in this folder when its driver died."""
     # the driver of a trial takes no CPU: its training workers and evaluation actors do
     trainable = tune.with_resources(tune.with_parameters(run_trial, settings=shared), {"node:__internal_head__": 0.001})
@@ -144,7 +177,8 @@ def _tuner(name: str, settings: SweepSettings, shared: TrialSettings, progress: 
     if tune.Tuner.can_restore(str(path)):
         return tune.Tuner.restore(str(path), trainable=trainable, resume_errored=True)
     shared.folder.mkdir(parents=True, exist_ok=True)
-    run_config = tune.RunConfig(name="tune", storage_path=str(shared.folder), callbacks=[progress], verbose=0)
+    callbacks = [Progress(), JsonLoggerCallback(), CSVLoggerCallback()]
+    run_config = tune.RunConfig(name="tune", storage_path=str(shared.folder), callbacks=callbacks, verbose=0)
     configure = partial(tune.TuneConfig, metric=METRIC, mode="max")
     if settings.space is None:
         tried: dict[str, Any] = {VARIANT: tune.grid_search(list(shared.variants or ()))}
@@ -168,7 +202,7 @@ def _searcher(name: str, settings: SweepSettings, space: Space, shared: TrialSet
         points_to_evaluate=[first] if first else None,
         seed=settings.search_seed,
         study_name=name,
-        storage=JournalStorage(JournalFileBackend(str(shared.folder / "optuna.journal"))),
+        storage=JournalStorage(JournalFileBackend(str(shared.folder / JOURNAL))),
     )
 
 

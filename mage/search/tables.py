@@ -11,8 +11,9 @@ from ray import tune
 
 from mage.config import Config
 from mage.errors import MageError, first_line
-from mage.results import RESULT_COLUMNS, load
+from mage.results import RESULT_COLUMNS, TRIAL_COLUMNS, load
 from mage.search.settings import SweepSettings
+from mage.search.space import in_short
 from mage.search.trial import METRIC, TIME
 
 Configure = Callable[[Mapping[str, Any]], Config]
@@ -47,6 +48,21 @@ def gather_trials(grid: tune.ResultGrid, scenario: str, settings: SweepSettings,
             }
         )
     return pd.DataFrame(rows)
+
+
+def failures(trials: pd.DataFrame) -> list[str]:
+    """A line a failed trial: where, which configuration, why, and where its log is."""
+    swept = [name for name in trials.columns if name not in TRIAL_COLUMNS]
+    lines = []
+    for row in trials[trials["status"] == "failed"].to_dict("records"):
+        point = {name: row[name] for name in swept if not _is_missing(row[name])}
+        lines.append(f"FAILED {row['scenario']} [{in_short(point)}]: {row['error']} (log: {row['log']})")
+    return lines
+
+
+def _is_missing(value: Any) -> bool:
+    """Scenarios that sweep different fields share a table."""
+    return value is None or (isinstance(value, float) and value != value)
 
 
 def _hash(configure: Configure, point: dict[str, Any]) -> str | None:

@@ -28,7 +28,7 @@ from mage.files import patiently
 from mage.model.policy import Policy
 from mage.results import load, write_parquet
 from mage.search.placement import Crew
-from mage.search.space import in_short
+from mage.training.ray_board import Message
 from mage.training.ray_train import Placement, train_with_ray
 from mage.training.trainer import save_run
 
@@ -78,35 +78,49 @@ def run_trial(point: Mapping[str, Any], settings: TrialSettings) -> None:
         results = load(episodes)
     else:
         results = _train_and_evaluate(config, point, settings)
-        patiently(partial(write_parquet, results, episodes), settings.board.say.remote)
+        patiently(partial(write_parquet, results, episodes), partial(complain, settings))
     tune.report(measure(results) | {TIME: settings.evaluations + 1, "config_hash": config.hash()})
 
 
 def _train_and_evaluate(config: Config, point: Mapping[str, Any], settings: TrialSettings) -> pd.DataFrame:
-    label = f"[{in_short(point)}]"
+    trial, say = tune.get_context().get_trial_id(), settings.board.say.remote
     trained = train_with_ray(
         settings.trajectories,
         config,
         settings.seeds,
-        name=tune.get_context().get_trial_id(),
+        name=trial,
         storage=settings.folder / "training",
         placement=settings.placement,
         artefacts=settings.folder / "autoencoders",
         board=settings.board,
-        label=label,
+        trial=trial,
         evaluations=settings.evaluations,
         score=intermediate_score,
         callbacks=[ForwardEvaluations()],
     )
     actors, gpus = settings.crew.actors, settings.crew.gpus
-    settings.board.say.remote(f"{label} trained; {actors} actor(s) evaluate it")
+    say(Message(f"trained; {actors} actor(s) evaluate it", trial, doing="evaluating"))
     policies = [run.policy for run in trained]
     folders = [settings.folder / "policies" / config.hash() / f"seed-{seed}" for seed in settings.seeds]
     for folder, run in zip(folders, trained, strict=True):
-        patiently(partial(save_run, folder, run), settings.board.say.remote)
-    results = evaluate_policies(policies, settings.episodes, actors, gpus, extra=point)
-    add_rollouts(folders, policies, config.evaluation.inspection_episodes, actors, gpus, say=settings.board.say.remote)
+        patiently(partial(save_run, folder, run), partial(complain, settings))
+    results = evaluate_policies(
+        policies,
+        settings.episodes,
+        actors,
+        gpus,
+        extra=point,
+        tell=lambda done, batches: say(Message(trial=trial, doing=f"evaluating {done}/{batches}")),
+    )
+    say(Message(trial=trial, doing="playing other target returns"))
+    scanned = config.evaluation.inspection_episodes
+    add_rollouts(folders, policies, scanned, actors, gpus, say=partial(complain, settings))
     return results
+
+
+def complain(settings: TrialSettings, line: str) -> None:
+    """Tells what is wrong with the trial that runs here."""
+    settings.board.say.remote(Message(line, tune.get_context().get_trial_id(), is_trouble=True))
 
 
 def intermediate_score(policies: list[Policy]) -> float:

@@ -1,4 +1,4 @@
-"""What workers anywhere in the cluster tell the driver: lines of progress, and what they hold.
+"""What workers anywhere in the cluster tell the driver: how far they are, and what they hold.
 
 Ray can forward what workers print, but mixes it with its own lines; a sweep should read as one story. And when Tune
 stops a trial early it kills the trial's driver, upon which Ray Train (2.60, without the dashboard's state service)
@@ -9,8 +9,9 @@ would slowly starve.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -23,17 +24,49 @@ POLL_SECONDS = 0.5
 Held = tuple[Any, PlacementGroup]
 
 
+@dataclass(frozen=True)
+class Step:
+    """How far the training of one seed is.
+
+    Attributes:
+        row: of the loss curve: stage, step of the stage, loss terms, diagnostics.
+        steps: of the stage.
+        total_step: over all stages.
+        fraction: of the training of all seeds that is done.
+    """
+
+    row: Mapping[str, float | str]
+    steps: int
+    total_step: int
+    fraction: float
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a worker tells: a line for people (or none, which only changes what is shown), and what it is about."""
+
+    text: str = ""
+    trial: str = ""
+    seed: int | None = None
+    step: Step | None = None
+    doing: str | None = None
+    is_trouble: bool = False
+
+    def __str__(self) -> str:
+        return self.text if self.seed is None else f"seed {self.seed}: {self.text}"
+
+
 @ray.remote(num_cpus=0)
 class Board:
-    """Holds lines until the driver takes them, and remembers which worker lives in which placement group."""
+    """Holds messages until the driver takes them, and remembers which worker lives in which placement group."""
 
     def __init__(self) -> None:
-        self._lines: list[str] = []
+        self._messages: list[Message] = []
         self._held: dict[Any, Held] = {}
 
-    def say(self, line: str) -> None:
-        """Adds a line."""
-        self._lines.append(line)
+    def say(self, message: Message) -> None:
+        """Adds a message."""
+        self._messages.append(message)
 
     def hold(self, worker: Any, group: PlacementGroup) -> None:
         """A training worker tells where it lives."""
@@ -43,15 +76,15 @@ class Board:
         """Forgets a placement group."""
         self._held.pop(group.id, None)
 
-    def take(self) -> tuple[list[str], list[Held]]:
-        """All lines since the last call, and all that is held."""
-        lines, self._lines = self._lines, []
-        return lines, list(self._held.values())
+    def take(self) -> tuple[list[Message], list[Held]]:
+        """All messages since the last call, and all that is held."""
+        messages, self._messages = self._messages, []
+        return messages, list(self._held.values())
 
 
 @contextmanager
-def shown_board(show: Callable[[str], None]) -> Iterator[Any]:
-    """Yields a handle for workers; a thread hands each of their lines to `show` and gives back what the dead hold."""
+def shown_board(show: Callable[[Message], None]) -> Iterator[Any]:
+    """Yields a handle for workers; a thread hands each of their messages to `show`, gives back what the dead hold."""
     # on this node: it must not go down with a worker's
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     board = Board.options(scheduling_strategy=here).remote()  # type: ignore[attr-defined]
@@ -74,10 +107,10 @@ def shown_board(show: Callable[[str], None]) -> Iterator[Any]:
         ray.kill(board)
 
 
-def _attend(board: Any, show: Callable[[str], None]) -> None:
-    lines, held = ray.get(board.take.remote())
-    for line in lines:
-        show(line)
+def _attend(board: Any, show: Callable[[Message], None]) -> None:
+    messages, held = ray.get(board.take.remote())
+    for message in messages:
+        show(message)
     for worker, group in held:
         if _is_dead(worker):
             remove_placement_group(group)

@@ -34,8 +34,9 @@ from mage.training.checkpoint import KEPT, load_newest
 from mage.training.distributed import rank
 from mage.training.inspection import inspect_training
 from mage.training.milestones import milestones
+from mage.training.ray_board import Message, Step
 from mage.training.ray_faults import Say, SayWhatDied, upload_patiently
-from mage.training.trainer import History, Trained, Trainer
+from mage.training.trainer import History, Trained, Trainer, describe
 
 MAX_WORKER_FAILURES = 2
 CHECKPOINT_PREFIX = "checkpoint_"  # Ray's name, followed by the time
@@ -72,7 +73,7 @@ def train_with_ray(
     placement: Placement = Placement(),
     artefacts: Path | None = None,
     board: Any = None,
-    label: str = "",
+    trial: str = "",
     evaluations: int = 0,
     score: Callable[[list[Policy]], float] | None = None,
     callbacks: Sequence[UserCallback] = (),
@@ -83,8 +84,8 @@ def train_with_ray(
         trajectories: in Ray's object store, shared by the workers of a node.
         name: of the run; the same name and storage go on from the last checkpoint there.
         storage: folder or URI that all nodes reach.
-        board: a `mage.training.ray_board` handle to say lines of progress on.
-        label: put before each line.
+        board: a `mage.training.ray_board` handle to tell of progress.
+        trial: that the messages there are about.
         evaluations: how often, inside stage 2, to report what `score` says of the policies so far.
         score: called in the first worker, while the others wait; reported as `score`, with a count as `eval_step`.
 
@@ -101,7 +102,7 @@ def train_with_ray(
         "seeds": list(seeds),
         "artefacts": str(artefacts) if artefacts else None,
         "board": board,
-        "label": label,
+        "trial": trial,
         "evaluations": evaluations if score else 0,
         "score": score,
     }
@@ -120,7 +121,7 @@ def train_with_ray(
             storage_path=str(storage),
             failure_config=FailureConfig(max_failures=MAX_WORKER_FAILURES),
             checkpoint_config=CheckpointConfig(num_to_keep=KEPT),
-            callbacks=[SayWhatDied(partial(say, settings, "training"), MAX_WORKER_FAILURES), *callbacks],
+            callbacks=[SayWhatDied(partial(complain, settings), MAX_WORKER_FAILURES), *callbacks],
         ),
     )
     result = trainer.fit()
@@ -146,13 +147,14 @@ def train_loop(settings: dict[str, Any]) -> None:
     trainers: list[Trainer] = []
     for seed in settings["seeds"]:
         windows = trainers[0].windows if trainers else None
-        trainers.append(Trainer(trajectories, config, seed, artefacts, partial(say, settings, f"seed {seed}"), windows))
+        log, watch = partial(say, settings, seed), partial(say_step, settings, trainers)
+        trainers.append(Trainer(trajectories, config, seed, artefacts, log, windows, watch))
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is not None:
         load_newest(newest_first(checkpoint), partial(load_seeds, trainers), trainers[0].log)
         for trainer in trainers:
             trainer.log(f"goes on from step {trainer.step} of {trainer.total_steps}")
-    every, told = config.training.checkpoint_every, partial(say, settings, "checkpoint")
+    every, told = config.training.checkpoint_every, partial(complain, settings)
     steps = milestones(config, settings["evaluations"])
     for number, milestone in enumerate(steps):
         if all(trainer.step >= milestone for trainer in trainers) and milestone < steps[-1]:
@@ -165,6 +167,7 @@ def train_loop(settings: dict[str, Any]) -> None:
         if milestone == steps[-1]:
             report(trainers, {}, told, with_policies=True)
             return
+        tell(settings, Message(trial=settings["trial"], doing="evaluating, short"))
         said = settings["score"]([trainer.policy() for trainer in trainers]) if rank() == 0 else float("nan")
         report(trainers, {"score": said, "eval_step": number + 1}, told)
 
@@ -226,7 +229,25 @@ def seed_folder(folder: str | Path, seed: int) -> Path:
     return Path(folder) / f"seed-{seed}"
 
 
-def say(settings: dict[str, Any], speaker: str, line: str) -> None:
-    """Puts a line of progress on the board, from the first worker only."""
+def say(settings: dict[str, Any], seed: int, line: str) -> None:
+    """Tells a line about a training seed."""
+    tell(settings, Message(line, settings["trial"], seed))
+
+
+def say_step(settings: dict[str, Any], trainers: list[Trainer], trainer: Trainer) -> None:
+    """Tells how far a training seed is; `trainers` are those of all seeds."""
+    row, steps = trainer.stage.history[-1], trainer.stage.config.steps
+    fraction = sum(other.step for other in trainers) / (len(trainers) * trainer.total_steps)
+    step = Step(row, steps, trainer.step, fraction)
+    tell(settings, Message(describe(row, steps), settings["trial"], trainer.seed, step, "training"))
+
+
+def complain(settings: dict[str, Any], line: str) -> None:
+    """Tells what is wrong with a run."""
+    tell(settings, Message(line, settings["trial"], is_trouble=True))
+
+
+def tell(settings: dict[str, Any], message: Message) -> None:
+    """Puts a message on the board, from the first worker only."""
     if settings["board"] is not None and rank() == 0:
-        settings["board"].say.remote(f"{settings['label']} {speaker}: {line}")
+        settings["board"].say.remote(message)

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -33,6 +33,7 @@ from mage.training.stage import Stage
 
 Log = Callable[[str], None]
 History = list[dict[str, float | str]]
+Watch = Callable[["Trainer"], None]
 
 
 class Trainer:
@@ -45,6 +46,7 @@ class Trainer:
         artefacts: a folder in which trained autoencoders are kept and looked for.
         log: is told, in a line, whenever there is something to say.
         windows: of these trajectories and this configuration, where another seed's trainer has them already.
+        watch: is called whenever the loss curve has a new row; by default `log_row`.
     """
 
     def __init__(
@@ -55,7 +57,9 @@ class Trainer:
         artefacts: Path | None = None,
         log: Log = lambda line: None,
         windows: Windows | None = None,
+        watch: Watch | None = None,
     ) -> None:
+        self.watch = watch or log_row
         if config.discount is not None:
             task = trajectories.task.model_copy(update={"discount": config.discount})
             trajectories = replace(trajectories, task=task)
@@ -97,7 +101,7 @@ class Trainer:
         while self.step < until:
             target = min(until - self._starts_at(self.stage.name), self.stage.config.steps)
             self.stage.train_until(min(target, (self.stage.step // every + 1) * every))
-            self.log(describe(self.stage.history[-1], self.stage.config.steps))
+            self.watch(self)
             if self.stage.step == self.stage.config.steps:
                 self._next_stage()
 
@@ -245,8 +249,13 @@ def save_run(folder: Path, trained: Trained) -> None:
     write_json(folder / "inspection.json", trained.inspection)
 
 
-def describe(row: dict[str, float | str], steps: int) -> str:
-    """A logged row as a line for people."""
+def log_row(trainer: Trainer) -> None:
+    """Logs the newest row of the loss curve as a line."""
+    trainer.log(describe(trainer.stage.history[-1], trainer.stage.config.steps))
+
+
+def describe(row: Mapping[str, float | str], steps: int) -> str:
+    """A row of the loss curve as a line for people."""
     shown = (
         "reconstruction_error",
         "inverse_dynamics_error",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from mage.errors import MageError
-from mage.results import RESULT_COLUMNS, TRIAL_COLUMNS, load, load_trials, pull, write_parquet
+from mage.results import RESULT_COLUMNS, TRIAL_COLUMNS, load, load_trials, write_parquet
 from tests.results.tables import results, trials
 
 scores = st.floats(-50, 200) | st.just(float("nan"))
@@ -159,42 +159,3 @@ def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(MageError, match="cannot write"):
         write_parquet(results({0: [1.0]}), tmp_path / "file" / "results.parquet")
-
-
-def finished_run(directory: Path) -> Path:
-    write_parquet(results({0: [1.0]}), directory / "results.parquet")
-    write_parquet(trials({"transformer.depth": [1]}, [1.0]), directory / "trials.parquet")
-    write_parquet(results({0: [1.0]}), directory / "episodes" / "trial_0.parquet")
-    (directory / "trial_0").mkdir()
-    (directory / "trial_0" / "config.json").write_text("{}")
-    (directory / "trial_0" / "model.safetensors").write_bytes(b"weights")
-    (directory / "parameters.png").write_bytes(b"png")
-    return directory
-
-
-def test_pull_brings_tables_configurations_and_plots_but_no_weights(tmp_path: Path) -> None:
-    run = finished_run(tmp_path / "run")
-
-    copied = pull(run.as_uri(), tmp_path / "here")
-
-    names = ["episodes/trial_0.parquet", "parameters.png", "results.parquet", "trial_0/config.json", "trials.parquet"]
-    assert sorted(str(path.relative_to(tmp_path / "here")) for path in copied) == names
-    assert_frame_equal(load(tmp_path / "here"), load(run))
-
-
-def test_pull_again_copies_only_what_changed(tmp_path: Path) -> None:
-    run = finished_run(tmp_path / "run")
-    pull(run, tmp_path / "here")
-    assert pull(run, tmp_path / "here") == []
-
-    write_parquet(results({0: [1.0], 1: [2.0]}), run / "results.parquet")
-
-    assert pull(run, tmp_path / "here") == [tmp_path / "here" / "results.parquet"]
-    assert len(load(tmp_path / "here")) == 2
-
-
-def test_pull_from_a_directory_without_results_says_so(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-
-    with pytest.raises(MageError, match="nothing to pull"):
-        pull(tmp_path / "empty", tmp_path / "here")

@@ -7,15 +7,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pandas as pd
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import mage
 from mage.errors import MageError
+from mage.search.script import sweep
 from mage.search.sweep import SweepSettings, run_sweep
 
 SMALL = (
@@ -41,7 +44,7 @@ def settings(**changes: object) -> SweepSettings:
 
 @pytest.mark.ray
 def test_a_sweep_leaves_its_tables_its_plot_and_its_study(
-    ray_cluster: None, tiny_maze_here: Path, tmp_path: Path
+    ray_cluster: None, tiny_maze_here: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     out = tmp_path / "run"
     results = run_sweep(settings(seeds=2), out)
@@ -56,10 +59,45 @@ def test_a_sweep_leaves_its_tables_its_plot_and_its_study(
     assert (out / "scores.png").stat().st_size > 5000
     storage = JournalStorage(JournalFileBackend(str(out / "maze2d-umaze" / "optuna.journal")))
     assert len(optuna.load_study(study_name="maze2d-umaze", storage=storage).trials) == 2
+    told = capsys.readouterr().out
+    assert f"optuna-dashboard {out}/maze2d-umaze/optuna.journal" in told
+    assert "2 of 2 trials done; best so far" in told
+    check_status(out, trials)
+    check_curves(out / "maze2d-umaze", trials)
     policy = next((out / "maze2d-umaze" / "policies").glob("*/seed-1"))
     assert mage.load_policy(policy).training_seed == 1
     with pytest.raises(MageError, match="exists"):
         run_sweep(settings(seeds=2), out)
+
+
+def check_status(out: Path, trials: pd.DataFrame) -> None:
+    """`status.json` agrees with the table of trials."""
+    (status,) = mage.results.load_statuses(out).values()
+    assert (status.state, status.counts["left"], status.counts["failed"]) == ("finished", 0, 0)
+    assert {trial.trial_id: trial.status for trial in status.trials} == dict(
+        zip(trials["trial_id"], trials["status"], strict=True)
+    )
+    assert status.best is not None and status.best.score == pytest.approx(trials["score"].max())
+    assert all((trial.step, trial.steps, trial.fraction) == (10, 10, 1.0) for trial in status.trials)
+    assert all(Path(trial.log or "").is_dir() for trial in status.trials)
+
+
+def check_curves(folder: Path, trials: pd.DataFrame) -> None:
+    """TensorBoard has what `metrics.jsonl` has, and each trial's final score; Tune's own event files are not there."""
+    assert not list((folder / "tune").rglob("events.out.*"))
+    for trial in trials.to_dict("records"):
+        (own,) = (folder / "tensorboard").glob(f"*-{trial['trial_id']}")
+        rows = (folder / "policies" / trial["config_hash"] / "seed-1" / "metrics.jsonl").read_text().splitlines()
+        losses = [json.loads(row)["loss"] for row in rows if "transformer" in row]
+        assert [point.value for point in curve(own / "seed-1", "transformer/loss")] == pytest.approx(losses)
+        assert curve(own, "score")[-1].value == pytest.approx(trial["score"])
+
+
+def curve(folder: Path, name: str) -> list[Any]:
+    """The points of a curve as TensorBoard reads them."""
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return events.Scalars(name)
 
 
 @pytest.mark.ray
@@ -72,14 +110,25 @@ def test_a_sweep_leaves_its_tables_its_plot_and_its_study(
     ],
 )
 def test_a_trial_that_fails_is_a_row_with_its_reason(
-    ray_cluster: None, tiny_maze_here: Path, tmp_path: Path, space: dict, reason: str
+    ray_cluster: None,
+    tiny_maze_here: Path,
+    tmp_path: Path,
+    space: dict,
+    reason: str,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     overrides = (*SMALL, "autoencoder.num_scales=2")
-    results = run_sweep(settings(space=space, trials=1, overrides=overrides), tmp_path / "run")
+    with pytest.raises(MageError, match="no trial finished"):
+        sweep(settings(space=space, trials=1, overrides=overrides), tmp_path / "run")
+    told = capsys.readouterr().out
     (trial,) = pd.read_parquet(tmp_path / "run" / "trials.parquet").to_dict("records")
-    assert results.empty
     assert trial["status"] == "failed"
     assert reason in trial["error"]
+    (status,) = mage.results.load_statuses(tmp_path / "run").values()
+    assert [row.status for row in status.trials] == ["failed"]
+    assert reason in (status.trials[0].reason or "")
+    (line,) = (line for line in told.splitlines() if line.startswith("FAILED maze2d-umaze ["))
+    assert reason in line and line.endswith(f"(log: {trial['log']})")
 
 
 @pytest.mark.ray
@@ -124,12 +173,17 @@ def test_a_sweep_whose_driver_was_killed_goes_on_and_loses_nothing(tiny_maze_her
         driver.wait()
     done = {path.stem: path.stat().st_mtime_ns for path in (out / "maze2d-umaze" / "episodes").glob("*.parquet")}
     assert done, log.read_text()
+    (left_behind,) = mage.results.load_statuses(out).values()
+    assert (left_behind.state, left_behind.pid) == ("running", driver.pid)
     elsewhere = ["--resume", "--cpus-per-worker", "1", "--actors", "2"]  # what runs where may be another
     again = subprocess.run([*command, *elsewhere], capture_output=True, text=True, timeout=600)
     assert again.returncode == 0, again.stdout + again.stderr
     assert "then 2 actors of 1 CPU evaluate it" in again.stdout
     trials = pd.read_parquet(out / "trials.parquet")
     assert len(trials) == 3 and "failed" not in set(trials["status"])
+    (status,) = mage.results.load_statuses(out).values()
+    assert status.state == "finished" and status.counts["finished"] == 3 and status.started == left_behind.started
+    assert {trial.trial_id for trial in status.trials} == set(trials["trial_id"])
     assert all(
         (out / "maze2d-umaze" / "episodes" / f"{trial}.parquet").stat().st_mtime_ns == old
         for trial, old in done.items()

@@ -7,7 +7,7 @@ import ray
 from ray.util import placement_group, placement_group_table
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from mage.training.ray_board import shown_board
+from mage.training.ray_board import Message, shown_board
 
 pytestmark = pytest.mark.ray
 
@@ -19,20 +19,20 @@ class Worker:
     def speak(self, board: object, group: object) -> None:
         """Does what `train_loop` does first."""
         board.hold.remote(ray.get_runtime_context().current_actor, group)  # type: ignore[attr-defined]
-        board.say.remote("here")  # type: ignore[attr-defined]
+        board.say.remote(Message("here", trial="a", seed=1))  # type: ignore[attr-defined]
 
 
 def test_a_placement_group_is_given_back_when_its_worker_is_dead_and_not_before(ray_cluster: None) -> None:
-    lines: list[str] = []
+    told: list[Message] = []
     group = placement_group([{"CPU": 1}])
     ray.get(group.ready())
     worker = Worker.options(  # type: ignore[attr-defined]
         scheduling_strategy=PlacementGroupSchedulingStrategy(placement_group=group)
     ).remote()
-    with shown_board(lines.append) as board:
+    with shown_board(told.append) as board:
         ray.get(worker.speak.remote(board, group))
         time.sleep(3)
-        assert lines == ["here"]
+        assert told == [Message("here", trial="a", seed=1)]
         assert placement_group_table(group)["state"] == "CREATED"
         ray.kill(worker)
         deadline = time.time() + 60

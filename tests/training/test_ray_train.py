@@ -9,7 +9,7 @@ import ray
 
 from mage.config import Config, make_config
 from mage.data.trajectories import Trajectories
-from mage.training.ray_board import shown_board
+from mage.training.ray_board import Message, shown_board
 from mage.training.ray_train import Placement, train_with_ray
 from mage.training.trainer import Trainer
 from tests.processes import flip_last_byte, kill_children
@@ -33,14 +33,18 @@ def undisturbed(tiny_maze: Trajectories, tiny_config: Config) -> list[dict]:
 def test_one_ray_worker_gives_the_loss_curve_of_a_plain_process(
     ray_cluster: None, tiny_maze: Trajectories, tiny_config: Config, undisturbed: list[dict], tmp_path: Path
 ) -> None:
-    lines: list[str] = []
-    with shown_board(lines.append) as board:
-        trained = train_with_ray(ray.put(tiny_maze), tiny_config, [0, 1], "run", tmp_path, board=board)
+    told: list[Message] = []
+    with shown_board(told.append) as board:
+        trained = train_with_ray(ray.put(tiny_maze), tiny_config, [0, 1], "run", tmp_path, board=board, trial="a")
     (policy, history, _), (other_policy, other_history, _) = trained
     assert (policy.training_seed, other_policy.training_seed) == (0, 1)
     assert history == undisturbed
     assert other_history != undisturbed
-    assert any("seed 1: transformer" in line for line in lines)
+    assert any(str(message).startswith("seed 1: transformer") for message in told)
+    steps = [message.step for message in told if message.trial == "a" and message.seed == 0 and message.step]
+    assert [dict(step.row) for step in steps] == [row for row in history if row["stage"] != "codebook"]
+    assert [step.total_step for step in steps] == [10, 20, 30, 40, 50, 60, 70]
+    assert [message.step.fraction for message in told if message.step][-1] == 1.0
 
 
 @pytest.mark.parametrize("num_scales", [1, 3])
@@ -66,23 +70,23 @@ def test_a_killed_worker_goes_on_from_its_checkpoint_as_if_nothing_had_happened(
     longer = training.transformer.model_copy(update={"steps": 600})
     training = training.model_copy(update={"transformer": longer, "checkpoint_every": 50})
     config = tiny_config.model_copy(update={"training": training})
-    lines: list[str] = []
+    told: list[Message] = []
     killed: list[int] = []
 
     def kill_the_worker() -> None:
         deadline = time.time() + 300
         while not killed and time.time() < deadline:
             time.sleep(0.02)
-            if any("transformer 100/600" in line for line in lines):
+            if any("transformer 100/600" in message.text for message in told):
                 killed.extend(kill_children("RayTrainWorker"))
 
     killer = threading.Thread(target=kill_the_worker)
     killer.start()
-    with shown_board(lines.append) as board:
+    with shown_board(told.append) as board:
         ((_, history, _),) = train_with_ray(ray.put(tiny_maze), config, [0], "run", tmp_path, board=board)
     killer.join()
     assert killed
-    assert any("goes on from step" in line for line in lines)
+    assert any("goes on from step" in message.text for message in told)
     assert history == train_here(tiny_maze, config)
 
 
@@ -94,11 +98,10 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     train_with_ray(ray.put(tiny_maze), config, [0], "run", tmp_path)
     *_, newest = sorted((tmp_path / "run").glob("checkpoint_*/"))
     flip_last_byte(newest / "seed-0" / "policy.safetensors")
-    lines: list[str] = []
-    with shown_board(lines.append) as board:
+    told: list[Message] = []
+    with shown_board(told.append) as board:
         ((_, history, _),) = train_with_ray(ray.put(tiny_maze), config, [0], "run", tmp_path, board=board)
-    assert any(
-        "policy.safetensors is not what was written; the checkpoint before it is tried" in line for line in lines
-    )
-    assert any("goes on from step 50 of 70" in line for line in lines)
+    damaged = "policy.safetensors is not what was written; the checkpoint before it is tried"
+    assert any(damaged in message.text for message in told)
+    assert any("goes on from step 50 of 70" in message.text for message in told)
     assert history == undisturbed

@@ -1,0 +1,62 @@
+"""`mage results` on sweeps that are under way, interrupted or done."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from mage.results import write_parquet
+from mage.results.status import STALE, write_status
+from tests.results.statuses import NOW, under_way
+from tests.results.tables import results
+from tests.test_cli import error_of, run_well
+from tests.test_import_time import loaded_after
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    """A run directory of two scenarios, one under way and one that waits."""
+    folder = tmp_path / "runs" / "maze"
+    write_status(under_way(), folder / "maze2d-umaze")
+    write_status(under_way(scenario="maze2d-large", state="waiting", trials=[]), folder / "maze2d-large")
+    write_parquet(results({0: [80.0], 1: [80.0]}), folder / "maze2d-umaze" / "episodes" / "a.parquet")
+    return folder
+
+
+def test_the_status_of_a_run_shows_all_its_scenarios(sweep: Path) -> None:
+    shown = run_well("results", "status", sweep)
+    assert (
+        "maze2d-large: 0 of 6 trials finished, 0 failed, 0 not ended, 6 left, 2 training seeds each; has not" in shown
+    )
+    assert "maze2d-umaze: 2 of 6 trials finished, 1 stopped early, 1 failed, 1 running, 1 left" in shown
+    assert "trial_5" in shown and "150/300" in shown
+    assert "FAILED trial_4 [depth=4]: training failed: out of memory (log: /runs/a/tune/4)" in shown
+    assert "maze2d-umaze (maze/maze2d-umaze): 2 of 6" in run_well("results", "status", sweep.parent)
+    assert "maze2d-umaze: 2 of 6" in run_well("results", "status", sweep / "maze2d-umaze")
+
+
+def test_the_status_as_json_says_what_the_files_say(sweep: Path) -> None:
+    large, umaze = json.loads(run_well("results", "status", sweep, "--json"))
+    assert (large["state"], umaze["counts"]["running"], umaze["best"]["score"]) == ("waiting", 1, 80.0)
+    assert umaze["trials"][3]["reason"] == "training failed: out of memory"
+
+
+def test_the_status_of_a_sweep_whose_driver_is_gone_is_no_error(sweep: Path) -> None:
+    write_status(under_way(updated=NOW - timedelta(seconds=STALE + 3600)), sweep / "maze2d-umaze")
+    assert "last heard of 1 h 2 min ago: killed (it was process 4321 on head)" in run_well("results", "status", sweep)
+
+
+def test_the_summary_of_a_sweep_under_way_says_of_how_many_trials_it_is(sweep: Path) -> None:
+    shown = run_well("results", "show", sweep)
+    assert "maze2d-umaze: 2 of 6 trials finished, 1 stopped early, 1 failed, 1 running, 1 left, 2 training" in shown
+
+
+def test_a_place_without_a_sweep_is_named(tmp_path: Path) -> None:
+    assert f"no sweep says how far it is at {tmp_path}" in error_of("results", "status", tmp_path)
+    assert "there is nothing at" in error_of("results", "status", tmp_path / "absent")
+
+
+def test_looking_at_a_sweep_loads_neither_ray_nor_torch(sweep: Path) -> None:
+    run = f"from mage.cli import main\ntry: main(['results', 'status', {str(sweep)!r}])\nexcept SystemExit: pass"
+    assert loaded_after(run).isdisjoint({"ray", "torch", "optuna", "minari", "gymnasium"})
