@@ -11,6 +11,7 @@ from mage.errors import MageError
 from mage.files import replacing
 from mage.results.files import is_result
 from mage.results.locations import all_files, open_location
+from mage.results.remote_head import pull_from_head, split_head
 
 
 def pull(location: str | Path, destination: str | Path) -> list[Path]:
@@ -29,6 +30,9 @@ def pull(location: str | Path, destination: str | Path) -> list[Path]:
     Raises:
         MageError: nothing is there to copy, or it cannot be read or written.
     """
+    head = split_head(str(location))
+    if head:
+        return pull_from_head(*head, Path(destination))
     filesystem, root = open_location(location)
     found = [(info, PurePosixPath(info.path).relative_to(root)) for info in all_files(filesystem, root, location)]
     wanted = [(info, path) for info, path in found if is_result(path)]

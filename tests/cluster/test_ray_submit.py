@@ -123,6 +123,15 @@ def test_ray_submit_runs_a_sweep_on_all_machines_and_its_results_come_home(clust
     assert len(results) == 8
     pd.testing.assert_frame_equal(results, pd.read_parquet(run / "results.parquet"))
     assert all(machine.home not in run.parents for machine in cluster.machines.values())
+    pull = ("results", "pull", f"{cluster.file}:{run}", "--to", f"{tmp_path}/pulled")
+    told = cluster.laptop.check("python", "-c", "from mage.cli import main; main()", *pull)
+    assert "maze2d-umaze: 1 of 1 trials finished, 0 failed" in told
+    pd.testing.assert_frame_equal(mage.results.load(tmp_path / "pulled"), results)
+    pulled = {path.relative_to(tmp_path / "pulled").as_posix() for path in (tmp_path / "pulled").rglob("*")}
+    assert {"sweep.json", "trials.parquet", "maze2d-umaze/status.json"} < pulled
+    assert not [path for path in pulled if path.startswith(("maze2d-umaze/training", "maze2d-umaze/tune"))]
+    again = cluster.laptop.check("python", "-c", "from mage.cli import main; main()", *pull)
+    assert again.splitlines()[-1].startswith("0 file(s) copied")
 
 
 def test_the_nodes_run_the_code_that_was_brought(cluster: Cluster) -> None:
