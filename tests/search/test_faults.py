@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 import mage
+from mage.results.status import read_status
 from tests.search.test_sweep import SMALL
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -36,9 +37,9 @@ OPTIONS = [
 ]
 CHANGES = [
     *SMALL,
-    "training.autoencoder.steps=400",
-    "training.transformer.steps=400",
-    "training.reference.steps=400",
+    "training.autoencoder.steps=600",
+    "training.transformer.steps=600",
+    "training.reference.steps=600",
     "training.checkpoint_every=100",
     "training.log_every=50",
 ]
@@ -62,8 +63,9 @@ os._exit(0)
 class Driver:
     """The process of a sweep, and what it has printed."""
 
-    def __init__(self, out: Path, *options: str, program: Sequence[str] = ()) -> None:
-        self.log = out.with_name(f"{out.name}-{time.monotonic_ns()}.log")
+    def __init__(self, out: Path, *options: str, program: Sequence[str] = (), log: Path | None = None) -> None:
+        self.out = out
+        self.log = (log or out.parent) / f"{time.monotonic_ns()}.log"
         command = [sys.executable, *program, str(SCRIPT), "--out", str(out), *OPTIONS, "--set", *CHANGES, *options]
         with self.log.open("w") as stream:
             self.process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True)
@@ -75,6 +77,17 @@ class Driver:
             assert time.monotonic() < deadline, f"never said {line!r}: {self.printed()}"
             time.sleep(0.05)
         assert line in self.printed(), self.printed()
+
+    def trains(self, stage: str, seed: int, step: int = 150) -> None:
+        """Returns once MAGE's training is in the midst of that."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline and self.process.poll() is None:
+            status = read_status(self.out / "maze2d-umaze")
+            for trial in status.trials if status else ():
+                if (trial.name, trial.stage, trial.seed) == ("mage", stage, seed) and (trial.step or 0) >= step:
+                    return
+            time.sleep(0.1)
+        raise AssertionError(f"never was in {stage} of seed {seed}: {self.printed()}")
 
     def kill(self) -> None:
         """As the kernel does when memory runs out."""
@@ -115,19 +128,19 @@ def test_a_sweep_whose_driver_is_killed_in_every_stage_ends_as_if_nothing_had_ha
 ) -> None:
     out = tmp_path / "run"
     driver = Driver(out)
-    driver.wait_for("[mage] seed 1: autoencoder 250/400")
+    driver.trains("autoencoder", seed=1)
     driver.kill()
     driver = Driver(out, "--resume")
     driver.wait_for("[mage] seed 0: goes on from step")
-    driver.wait_for("[mage] seed 1: transformer 250/400")
-    assert "autoencoder 50/400" not in driver.printed()
+    driver.trains("transformer", seed=1)
+    assert "[mage] seed 0: autoencoder 600/600" not in driver.printed()
     driver.kill()
     driver = Driver(out, "--resume")
     driver.wait_for("[mage] trained; ")
-    assert "autoencoder 400/400" not in driver.printed()
+    assert "autoencoder 600/600" not in driver.printed()
     driver.kill()
     told = Driver(out, "--resume").ends_well()
-    assert "transformer 400/400" not in told
+    assert "transformer 600/600" not in told
     pd.testing.assert_frame_equal(results(out), undisturbed)
     trials = pd.read_parquet(out / "trials.parquet")
     assert dict(zip(trials["variant"], trials["status"], strict=True)) == {"mage": "finished", "bc": "finished"}
@@ -138,7 +151,7 @@ def test_a_sweep_loses_a_node_and_goes_on_elsewhere(
 ) -> None:
     out = tmp_path / "run"
     driver = Driver(out, "--variants", "mage", program=["-c", ON_THREE_NODES])
-    driver.wait_for("[mage] seed 0: transformer 250/400")
+    driver.trains("transformer", seed=0)
     (worker,) = (
         child
         for child in psutil.Process(driver.process.pid).children(recursive=True)
@@ -170,8 +183,8 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
 def test_a_full_disk_is_told_and_waited_for(undisturbed: pd.DataFrame, tiny_maze_here: Path, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 100) as disk:
         out, filler = disk / "run", disk / "filler"
-        driver = Driver(tmp_path / "run", "--out", str(out))
-        driver.wait_for("[mage] seed 0: autoencoder 150/400")
+        driver = Driver(out, log=tmp_path)
+        driver.trains("autoencoder", seed=0)
         with filler.open("wb") as stream, pytest.raises(OSError, match="No space left"):
             while True:
                 stream.write(bytes(1 << 16))
@@ -189,8 +202,8 @@ def test_a_disk_that_is_away_for_a_while_is_told_and_waited_for(
 ) -> None:
     with small_disk(tmp_path / "disk", 200) as disk:
         out = disk / "run"
-        driver = Driver(tmp_path / "run", "--out", str(out))
-        driver.wait_for("[mage] seed 0: transformer 150/400")
+        driver = Driver(out, log=tmp_path)
+        driver.trains("transformer", seed=0)
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         driver.wait_for("Read-only file system")
         time.sleep(15)  # for as long as Tune, too, wants to write
