@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from gymnasium import spaces
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from typer.testing import CliRunner, Result
 
 import mage
@@ -101,6 +102,18 @@ def test_training_prints_its_progress_and_the_command_that_evaluates(trained: tu
     assert mage.load_policy(folder).training_seed == 7
 
 
+def test_tensorboard_shows_the_loss_curves_of_a_training(trained: tuple[Path, str]) -> None:
+    events = EventAccumulator(str(trained[0] / "tensorboard"))
+    events.Reload()
+    rows = [json.loads(line) for line in (trained[0] / "metrics.jsonl").read_text().splitlines()]
+    for stage, begins in zip(FEW_STEPS, (0, 20, 40), strict=True):
+        own = [(begins + row["step"], row["loss"]) for row in rows if row["stage"] == stage]
+        steps, losses = zip(*own, strict=True)
+        shown = events.Scalars(f"{stage}/loss")
+        assert [point.step for point in shown] == list(steps)
+        assert [point.value for point in shown] == pytest.approx(list(losses))
+
+
 def test_a_run_is_evaluated_shown_compared_and_pulled(a_run: Path, tmp_path: Path) -> None:
     printed = run_well("evaluate", a_run, "--episodes", 3, "--scenario", "maze2d-umaze")
     episodes = pd.read_parquet(a_run / "episodes.parquet")
@@ -114,7 +127,7 @@ def test_a_run_is_evaluated_shown_compared_and_pulled(a_run: Path, tmp_path: Pat
     assert score in compared and "145.4 ± 3.2" in compared
     assert "measured on mage/maze2d/umaze-v0, which is not the published data" in compared
     assert run_well("results", "pull", a_run.as_uri(), "--to", tmp_path / "here").endswith(
-        f"2 file(s) copied to {tmp_path / 'here'}\n"
+        f"4 file(s) copied to {tmp_path / 'here'}\n"
     )
     assert pd.read_parquet(tmp_path / "here" / "episodes.parquet").equals(episodes)
 
