@@ -21,7 +21,7 @@ def evaluate_policies(
     actors: int = 0,
     gpus: float = 0.0,
     extra: Mapping[str, Any] | None = None,
-    tell: Callable[[int, int], None] | None = None,
+    tell: Callable[[int, int, bool], None] | None = None,
 ) -> pd.DataFrame:
     """Plays every policy in its dataset's evaluation environment.
 
@@ -31,7 +31,7 @@ def evaluate_policies(
         actors: Ray actors that share the work (Ray must be running); 0 plays in this process. The rows are the same.
         gpus: share of a GPU that each actor takes.
         extra: further columns, such as the values of swept fields.
-        tell: with actors, hears how many batches of episodes are done, of how many.
+        tell: with actors, hears how many batches of episodes are done, of how many, and whether an actor has died.
 
     Returns:
         One row per (policy, episode) with the columns of `mage.results.RESULT_COLUMNS`.

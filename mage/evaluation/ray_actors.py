@@ -17,7 +17,8 @@ from mage.evaluation.inspection import environments_for, play_target
 from mage.evaluation.rollout import Rollout, batches
 from mage.model.policy import Policy
 
-Tell = Callable[[int, int], None]
+Tell = Callable[[int, int, bool], None]
+"""Hears how many pieces of work are done, of how many, and whether an actor was found to have died meanwhile."""
 
 
 @ray.remote
@@ -30,6 +31,10 @@ class EvaluationActor:
 
     def ready(self) -> None:
         """Returns once the actor has found its place in the cluster."""
+
+    def do(self, policy: Policy, method: str, arguments: Sequence[Any]) -> tuple[Any, bool]:
+        """What a method gives, and whether this actor has died before and was started again."""
+        return getattr(self, method)(policy, *arguments), ray.get_runtime_context().was_current_actor_reconstructed
 
     def play(self, policy: Policy, episodes: list[int]) -> list[dict[str, Any]]:
         """One row per episode; the rows are the same whoever plays them."""
@@ -80,7 +85,7 @@ def share(
 
     Each takes a CPU and that share of a GPU. Work goes to actors that run; one that the cluster has no room for is not
     waited for. A crashed actor is restarted and its item done again; since every episode has its own seed, nobody
-    can tell. `tell` hears how many items are done, of how many.
+    can tell from the results; `tell` hears of it.
     """
     # the references keep the policies in the object store until all is done
     references = [ray.put(copy.deepcopy(policy).to("cpu")) for policy in policies]
@@ -98,6 +103,7 @@ def share(
     done: dict[int, Any] = {}
     busy: dict[ray.ObjectRef, tuple[Any, int | None]] = {actor.ready.remote(): (actor, None) for actor in crew}
     waiting = list(enumerate(work))[::-1]
+    died: set[Any] = set()
     try:
         while len(done) < len(work):
             finished, _ = ray.wait(list(busy))
@@ -107,12 +113,13 @@ def share(
             except RayError as error:
                 raise MageError(f"evaluation failed: {first_line(error)}") from None
             if item is not None:
-                done[item] = result
+                done[item], was_restarted = result
                 if tell:
-                    tell(len(done), len(work))
+                    tell(len(done), len(work), was_restarted and actor not in died)
+                died |= {actor} if was_restarted else set()
             if waiting:
                 item, (policy, method, arguments) = waiting.pop()
-                busy[getattr(actor, method).remote(references[policy], *arguments)] = (actor, item)
+                busy[actor.do.remote(references[policy], method, arguments)] = (actor, item)
     finally:
         for actor in crew:
             ray.kill(actor)

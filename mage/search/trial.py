@@ -110,12 +110,20 @@ def _train_and_evaluate(config: Config, point: Mapping[str, Any], settings: Tria
         actors,
         gpus,
         extra=point,
-        tell=lambda done, batches: say(Message(trial=trial, doing=f"evaluating {done}/{batches}")),
+        tell=partial(tell_of_evaluation, settings),
     )
     say(Message(trial=trial, doing="playing other target returns"))
     scanned = config.evaluation.inspection_episodes
     add_rollouts(folders, policies, scanned, actors, gpus, say=partial(complain, settings))
     return results
+
+
+def tell_of_evaluation(settings: TrialSettings, done: int, batches: int, an_actor_died: bool) -> None:
+    """Tells how far the evaluation of the trial that runs here is."""
+    doing = Message(trial=tune.get_context().get_trial_id(), doing=f"evaluating {done}/{batches}")
+    settings.board.say.remote(doing)
+    if an_actor_died:
+        complain(settings, "an evaluation actor died and was started again; its episodes were played again")
 
 
 def complain(settings: TrialSettings, line: str) -> None:

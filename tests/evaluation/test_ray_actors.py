@@ -28,7 +28,7 @@ def test_one_actor_or_three_give_the_same_episodes(
     pd.testing.assert_frame_equal(evaluate_policies([tiny_policy], EPISODES, actors), played_here, check_exact=True)
 
 
-def test_a_killed_actor_is_not_noticed_in_the_episodes(
+def test_a_killed_actor_is_told_of_and_not_noticed_in_the_episodes(
     ray_cluster: None, tiny_policy: Policy, played_here: pd.DataFrame
 ) -> None:
     killed: list[int] = []
@@ -41,7 +41,10 @@ def test_a_killed_actor_is_not_noticed_in_the_episodes(
 
     killer = threading.Thread(target=kill_an_actor)
     killer.start()
-    episodes = evaluate_policies([tiny_policy], EPISODES, actors=2)
+    told: list[tuple[int, int, bool]] = []
+    episodes = evaluate_policies([tiny_policy], EPISODES, actors=2, tell=lambda *heard: told.append(heard))
     killer.join()
     assert killed
+    assert [done for done, _, _ in told] == list(range(1, told[0][1] + 1))
+    assert sum(an_actor_died for _, _, an_actor_died in told) == len(killed)
     pd.testing.assert_frame_equal(episodes, played_here, check_exact=True)
