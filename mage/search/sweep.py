@@ -39,7 +39,7 @@ from mage.search.placement import alive_nodes, fit_to_cluster, trials_at_once
 from mage.search.progress import Progress, watched_by
 from mage.search.settings import SweepSettings, claim_directory
 from mage.search.space import Space, check_space, starting_point, to_tune
-from mage.search.tables import gather_results, gather_trials
+from mage.search.tables import ended_trials, gather_results, gather_trials
 from mage.search.tracking import TensorBoard, check_trackers, make_trackers
 from mage.search.trial import METRIC, TIME, VARIANT, TrialSettings, run_trial
 from mage.search.watching import Watch, waiting
@@ -147,6 +147,7 @@ def _sweep_scenario(name: str, settings: SweepSettings, out: Path, track: Sequen
         results, trials = gather_results(folder), gather_trials(grid, name, settings, shared.configure)
         if len(trials) < count or "unfinished" in set(trials["status"]):
             raise MageError(f"the sweep of {name} was interrupted; nothing is lost: repeat the command with --resume")
+        watch.settle(ended_trials(trials))
         patiently(partial(_write, results, trials, folder), watch.say)
 
 

@@ -12,6 +12,8 @@ from ray import tune
 from mage.config import Config
 from mage.errors import MageError, first_line
 from mage.results import RESULT_COLUMNS, TRIAL_COLUMNS, load
+from mage.results.status import TrialStatus
+from mage.results.status_view import failure
 from mage.search.settings import SweepSettings
 from mage.search.space import in_short
 from mage.search.trial import METRIC, TIME
@@ -51,13 +53,39 @@ def gather_trials(grid: tune.ResultGrid, scenario: str, settings: SweepSettings,
 
 
 def failures(trials: pd.DataFrame) -> list[str]:
-    """A line a failed trial: where, which configuration, why, and where its log is."""
-    swept = [name for name in trials.columns if name not in TRIAL_COLUMNS]
-    lines = []
-    for row in trials[trials["status"] == "failed"].to_dict("records"):
-        point = {name: row[name] for name in swept if not _is_missing(row[name])}
-        lines.append(f"FAILED {row['scenario']} [{in_short(point)}]: {row['error']} (log: {row['log']})")
-    return lines
+    """A line a failed trial of a table: where, which configuration, why, and where its log is."""
+    failed = trials[trials["status"] == "failed"]
+    return [
+        f"{scenario}: {failure(trial)}"
+        for scenario, trial in zip(failed["scenario"], ended_trials(failed), strict=True)
+    ]
+
+
+def ended_trials(trials: pd.DataFrame) -> list[TrialStatus]:
+    """The rows of a table of trials, as the state of a sweep has them."""
+    swept = [str(name) for name in trials.columns if name not in TRIAL_COLUMNS]
+    ended = []
+    for row in trials.astype(object).to_dict("records"):
+        point = {name: _plain(row[name]) for name in swept if not _is_missing(row[name])}
+        known = {name: None if _is_missing(row[name]) else row[name] for name in ("score", "error", "log")}
+        ended.append(
+            TrialStatus(
+                trial_id=row["trial_id"],
+                name=in_short(point),
+                configuration=point,
+                status=row["status"],
+                fraction=1.0,
+                score=known["score"],
+                reason=known["error"],
+                log=known["log"],
+            )
+        )
+    return ended
+
+
+def _plain(value: Any) -> Any:
+    """Parquet gives lists back as arrays."""
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _is_missing(value: Any) -> bool:

@@ -21,7 +21,7 @@ from mage.results.status import TrialStatus
 from mage.results.tensorboard import FOLDER, EventFile, curves
 
 LONGEST_NAME = 80
-LONGEST_WAIT = 60.0
+LONGEST_WAIT = 30.0
 
 
 class Tracker:

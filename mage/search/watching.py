@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,11 +70,11 @@ class Watch:
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         self._done.set()
         self._thread.join()
-        self._tracking.close()
         with self._lock:
             self.status.state = "interrupted" if kind else "finished"
             _interrupt(self.status)
             self._write()
+        self._tracking.close()
         self._display.__exit__(kind, *error)
 
     def view(self) -> RenderableType:
@@ -96,6 +96,12 @@ class Watch:
         """Whether that trial is known to have ended."""
         trial = self.status.trial(trial_id)
         return trial is not None and trial.status in ENDED
+
+    def settle(self, ended: Iterable[TrialStatus]) -> None:
+        """What all trials came to in the end, for those whose end an earlier driver did not live to write."""
+        with self._lock:
+            known = {trial.trial_id: trial for trial in self.status.trials if self.knows_end_of(trial.trial_id)}
+            self.status.trials = [known.get(trial.trial_id, trial) for trial in ended]
 
     def trial_started(
         self, trial_id: str, configuration: Mapping[str, Any], log: str | None, quietly: bool = False

@@ -127,7 +127,7 @@ def test_a_trial_that_fails_is_a_row_with_its_reason(
     (status,) = mage.results.load_statuses(tmp_path / "run").values()
     assert [row.status for row in status.trials] == ["failed"]
     assert reason in (status.trials[0].reason or "")
-    (line,) = (line for line in told.splitlines() if line.startswith("FAILED maze2d-umaze ["))
+    (line,) = (line for line in told.splitlines() if line.startswith("maze2d-umaze: FAILED "))
     assert reason in line and line.endswith(f"(log: {trial['log']})")
 
 

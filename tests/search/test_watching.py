@@ -15,9 +15,11 @@ import pytest
 from mage.errors import MageError
 from mage.results.status import SweepStatus, read_status
 from mage.search import watching
+from mage.search.tables import ended_trials, failures
 from mage.search.tracking import Tracker
 from mage.search.watching import Watch, waiting
 from mage.training.ray_board import Message, Step
+from tests.results.tables import trials
 
 DEPTH = "transformer.depth"
 FINAL = {"score": 70.0, "score_standard_error": float("nan"), "success_rate": 50.0, "eval_step": 1}
@@ -117,6 +119,22 @@ def test_a_watch_that_ends_by_an_error_leaves_its_trials_interrupted_and_the_nex
         watch.trial_started("b", {DEPTH: 1}, None)
         assert watch.status.counts["running"] == 1
         assert watch.status.started == before.started
+
+
+def test_an_end_that_no_driver_lived_to_write_is_taken_from_the_table_of_trials(tmp_path: Path) -> None:
+    with Watch(waiting("pen-expert", 3, 1), tmp_path) as watch:
+        watch.trial_started("a", {DEPTH: 1}, "/log/a")
+        watch.heard(training("a", 100))
+        watch.trial_ended("a", FINAL)
+        watch.trial_started("b", {DEPTH: 2}, "/log/b")
+        table = trials({DEPTH: [1, 2, 4]}, [70.0, 71.0, None], log="/log/x")
+        table["trial_id"] = list("abc")
+        watch.settle(ended_trials(table))
+    assert now(tmp_path).counts | {"finished": 2, "failed": 1, "interrupted": 0, "left": 0} == now(tmp_path).counts
+    assert [trial.score for trial in now(tmp_path).trials] == [70.0, 71.0, None]
+    assert now(tmp_path).trials[0].step == 100
+    assert now(tmp_path).trials[2].configuration == {DEPTH: 4}
+    assert failures(table) == ["maze2d-umaze: FAILED c [depth=4]: RuntimeError: out of memory (log: /log/x)"]
 
 
 class Recorder(Tracker):
