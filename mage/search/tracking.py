@@ -92,6 +92,7 @@ class Wandb(Tracker):
         import wandb
 
         self.group, self.runs = group, dict[str, Any]()
+        self.drawn: set[tuple[str, int]] = set()
         if os.environ.get("WANDB_MODE", "online") == "online" and not wandb.login(prompt=False):
             raise MageError("no W&B login is known here; run `wandb login` first, or set WANDB_MODE=offline")
 
@@ -113,8 +114,11 @@ class Wandb(Tracker):
 
     def row(self, trial: TrialStatus, seed: int, row: Mapping[str, float | str], total_step: int) -> None:
         """As `Tracker`."""
-        named = {f"seed-{seed}/{name}": value for name, value in curves(row).items()}
-        self.runs[trial.trial_id].log(named | {f"seed-{seed}/step": total_step})
+        run, axis = self.runs[trial.trial_id], f"seed-{seed}/step"
+        if (trial.trial_id, seed) not in self.drawn:
+            self.drawn.add((trial.trial_id, seed))
+            run.define_metric(f"seed-{seed}/*", step_metric=axis)
+        run.log({f"seed-{seed}/{name}": value for name, value in curves(row).items()} | {axis: total_step})
 
     def score(self, trial: TrialStatus, evaluation: int, measures: Mapping[str, float]) -> None:
         """As `Tracker`."""
