@@ -22,15 +22,12 @@ def open_location(location: str | Path) -> tuple[fs.FileSystem, str]:
 
 
 def all_files(filesystem: fs.FileSystem, root: str, location: str | Path) -> list[fs.FileInfo]:
-    """All files at or below `root` except hidden ones, such as what an interrupted write left behind.
-
-    Arrow passes over folders that go while it looks, as the old checkpoints of a sweep under way do.
-    """
+    """All files at or below `root` except hidden ones, such as what an interrupted write left behind."""
     try:
         info = filesystem.get_file_info(root)
         if info.type == fs.FileType.NotFound:
             raise MageError(f"there is nothing at {location}: give the directory of a run, or a Parquet file")
-        found = [info] if info.is_file else filesystem.get_file_info(fs.FileSelector(root, recursive=True))
+        found = [info] if info.is_file else _below(filesystem, root)
     except OSError as error:
         raise MageError(f"cannot read {location}: {error}") from error
     return [info for info in found if info.is_file and not info.base_name.startswith(".")]
@@ -44,3 +41,13 @@ def read_bytes(filesystem: fs.FileSystem, path: PurePosixPath) -> bytes:
     except OSError as error:
         raise MageError(f"cannot read {path}: {error}") from error
     return content
+
+
+def _below(filesystem: fs.FileSystem, root: str) -> list[fs.FileInfo]:
+    """All that is below a directory. A sweep under way deletes old checkpoints while we look: then folder by folder."""
+    try:
+        return filesystem.get_file_info(fs.FileSelector(root, recursive=True))
+    except FileNotFoundError:
+        here = filesystem.get_file_info(fs.FileSelector(root, allow_not_found=True))
+        folders = [info.path for info in here if info.type == fs.FileType.Directory]
+        return here + [info for folder in folders for info in _below(filesystem, folder)]
