@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -195,7 +196,8 @@ def _train_on_workers(
     def show(message: Message) -> None:
         log(str(message))
         if curves and message.step:
-            curves.add_row(message.step.row, message.step.total_step)
+            with suppress(MageError):  # a disk that is full is waited for, and metrics.jsonl has the curve, too
+                curves.add_row(message.step.row, message.step.total_step)
 
     placement = fit_to_cluster(trials=1, workers=workers, use_gpu=config.training.device != "cpu").trial
     with tempfile.TemporaryDirectory() as nowhere, shown_board(show) as board:

@@ -1,32 +1,42 @@
 """Event files for TensorBoard: the loss curves of a training run, and the hyper-parameters of a trial with its score.
 
-Written by tensorboardX, which Ray Tune brings. A run that goes on after an interruption hides the steps that it does
-again from what it wrote before.
+Written by tensorboardX, which Ray Tune brings, but not by its SummaryWriter: that one writes in a thread, which a full
+disk ends, and then waits for it forever. A run that goes on after an interruption hides the steps that it does again
+from what it wrote before.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from mage.errors import MageError
 
 FOLDER = "tensorboard"
 FLUSH_SECONDS = 20
 
 
 class EventFile:
-    """One line of TensorBoard's list of runs: a folder with event files; the first value opens a file there."""
+    """One line of TensorBoard's list of runs: a folder with event files; the first value opens a file there.
+
+    All methods raise MageError where the file cannot be written (full disk, no permission).
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._writer: Any = None
+        self._flushed = 0.0
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
         """One point of each named curve."""
+        from tensorboardX.summary import scalar
+
         for name, value in values.items():
-            self._open(step).add_scalar(name, value, step)
+            self._write(step, summary=scalar(name, value))
 
     def add_row(self, row: Mapping[str, float | str], total_step: int) -> None:
         """A row of a loss curve (`mage.training.trainer.History`), at its step over all stages."""
@@ -41,25 +51,43 @@ class EventFile:
             for name, value in configuration.items()
         }
         for part in hparams(plain, dict(measures)):
-            self._open(0).file_writer.add_summary(part)
+            self._write(0, summary=part)
 
     def close(self) -> None:
         """Writes out what is there; a later value opens another file."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            with self._told():
+                writer.close()
+
+    def _write(self, step: int, **content: Any) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+
+        with self._told():
+            self._open(step).write_event(Event(wall_time=time.time(), step=step, **content))
+            if time.monotonic() - self._flushed > FLUSH_SECONDS:
+                self._writer.flush()
+                self._flushed = time.monotonic()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = f"cannot write curves to {self.folder}: {error.strerror or error}"
+            raise MageError(f"{reason}; free some space or choose another --out") from error
 
     def _open(self, step: int) -> Any:
         if self._writer is None:
-            from tensorboardX import SummaryWriter
+            from tensorboardX.event_file_writer import EventsWriter
+            from tensorboardX.proto.event_pb2 import Event, SessionLog
 
             goes_on = self.folder.is_dir() and any(self.folder.iterdir())
-            self._writer = SummaryWriter(
-                str(self.folder),
-                purge_step=step if goes_on else None,
-                flush_secs=FLUSH_SECONDS,
-                filename_suffix=f".{time.time_ns()}",  # else two files of one second are one
-            )
+            self.folder.mkdir(parents=True, exist_ok=True)
+            # with the time, or two files of one second are one
+            self._writer = EventsWriter(str(self.folder / "events"), f".{time.time_ns()}")
+            if goes_on:
+                self._writer.write_event(Event(step=step, session_log=SessionLog(status=SessionLog.START)))
         return self._writer
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mage.errors import MageError
 from mage.results.tensorboard import EventFile
 
 event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
@@ -49,3 +50,12 @@ def test_a_configuration_stands_beside_its_score(tmp_path: Path) -> None:
 def test_nothing_said_leaves_no_file(tmp_path: Path) -> None:
     EventFile(tmp_path / "seed-0").close()
     assert not any(tmp_path.iterdir())
+
+
+def test_a_file_that_cannot_be_written_is_told_in_a_line_and_holds_nobody_up(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    file = EventFile(tmp_path / "taken")
+    for step in range(30):
+        with pytest.raises(MageError, match="cannot write curves to .*taken"):
+            file.add(step, {"loss": 1.0})
+    file.close()
