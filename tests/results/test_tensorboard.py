@@ -56,6 +56,6 @@ def test_a_file_that_cannot_be_written_is_told_in_a_line_and_holds_nobody_up(tmp
     (tmp_path / "taken").write_text("")
     file = EventFile(tmp_path / "taken")
     for step in range(30):
-        with pytest.raises(MageError, match="cannot write curves to .*taken"):
+        with pytest.raises(MageError, match=r"cannot write curves to .*taken"):
             file.add(step, {"loss": 1.0})
     file.close()
