@@ -32,7 +32,7 @@ SMALL = (
 )
 SWEEP = """
 from mage.search.script import run_variants_script
-rates = {f"rate {rate}": [f"training.transformer.learning_rate={rate}"] for rate in (2e-3, 1e-3, 5e-4, 2e-4, 1e-4)}
+rates = {f"rate {rate}": [f"training.transformer.learning_rate={rate}"] for rate in (2e-3, 1e-3, 5e-4)}
 run_variants_script(None, ["maze2d-umaze"], rates, seeds=1)
 """
 
@@ -77,14 +77,14 @@ def trained_during_evaluation(lines: list[str]) -> set[tuple[str, str]]:
 def test_one_gpu_trains_the_next_trial_while_the_last_one_is_evaluated(
     cluster: str, tiny_maze_here: Path, tmp_path: Path
 ) -> None:
-    lines = run_sweep(cluster, tmp_path / "run", "--variants", "rate 0.002", "rate 0.001", "rate 0.0005")
+    lines = run_sweep(cluster, tmp_path / "run")
     assert any("on 1 node of 8 CPUs and 1 GPU: 1 trial trains at a time" in line for line in lines)
     assert len(pd.read_parquet(tmp_path / "run" / "results.parquet")) == 3 * 40
     assert trained_during_evaluation(lines), "\n".join(lines)
 
 
 @pytest.mark.parametrize("cluster", [[Node(0), *[Node(8, 1)] * 4]], indirect=True)
-def test_four_gpu_nodes_train_trials_of_two_workers_each_to_their_end(
+def test_four_gpu_nodes_train_two_trials_of_two_workers_each_and_more_wait_their_turn(
     cluster: str, tiny_maze_here: Path, tmp_path: Path
 ) -> None:
     lines = run_sweep(cluster, tmp_path / "run", "--workers", "2", "--backend", "gloo")
