@@ -19,6 +19,8 @@ from mage.errors import MageError
 from mage.results.files import NOT_ENTERED, RESULT_FILES
 
 HEAD = re.compile(r"(?P<file>[^:]+\.ya?ml):(?P<path>[/~].*)")
+TELLING = re.compile(r"^(rsync|ssh): |[Dd]enied|refused|^[\w.]*Error: ")
+"""The line that says why it failed: rsync's or ssh's, else that of a Python exception."""
 OF_NODES = ("file_mounts", "setup_commands", "head_setup_commands", "worker_setup_commands", "initialization_commands")
 """What a cluster file says of bringing nodes up: nothing that a copy from the head needs."""
 
@@ -79,7 +81,7 @@ def _rsync_down(cluster: Path, source: str, target: str, location: str) -> None:
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
-        telling = [line for line in lines if re.search(r"rsync: |ssh: |[Dd]enied|refused|Error|head node", line)]
+        telling = [line for line in lines if TELLING.search(line)]
         reason = (telling or lines[-1:] or [f"exit code {done.returncode}"])[0]
         raise MageError(f"cannot pull from {location}: {reason}")
 

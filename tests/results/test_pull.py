@@ -195,7 +195,9 @@ def test_ray_accepts_the_cluster_file_that_it_is_given() -> None:
         assert described[kept] == whole[kept]
 
 
-def test_a_head_that_cannot_be_pulled_from_is_one_line(tmp_path: Path) -> None:
+def test_a_head_that_cannot_be_pulled_from_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in ("RAY_TMPDIR", "TMPDIR"):  # where Ray notes what it knows of clusters
+        monkeypatch.setenv(place, str(tmp_path))
     with pytest.raises(MageError, match=r"there is no cluster file .*gpu\.yaml"):
         pull(f"{tmp_path}/gpu.yaml:/shared/runs", tmp_path / "here")
     (tmp_path / "config.yaml").write_text("a: 1")
