@@ -187,6 +187,10 @@ def sweep(
         Path | None, typer.Option(metavar="DIR", help="Run directory.", show_default="runs/sweep-<time>")
     ] = None,
     resume: Resume = False,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Send curves and scores to wandb or mlflow, too; repeatable."),
+    ] = None,
     evaluations: Annotated[
         int | None,
         typer.Option(
@@ -213,10 +217,6 @@ def sweep(
     ] = None,
     backend: Annotated[
         str | None, typer.Option(metavar="nccl|gloo", help="Between the workers of a trial.", show_default="by device")
-    ] = None,
-    track: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Send curves and scores to wandb or mlflow, too; repeatable."),
     ] = None,
 ) -> None:
     """Search a space of configurations with Ray Tune and Optuna."""
