@@ -1,7 +1,7 @@
 """How far a sweep is can be told from its status.json, by whoever finds it and whenever."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -87,7 +87,7 @@ def test_a_view_of_many_running_trials_ends() -> None:
 
 
 def test_all_sweeps_below_a_folder_are_found_by_their_folders(tmp_path: Path) -> None:
-    write_status(under_way(), tmp_path / "adroit" / "door-expert")
+    write_status(under_way(updated=datetime.now(UTC)), tmp_path / "adroit" / "door-expert")
     write_status(under_way(state="finished"), tmp_path / "maze" / "maze2d-umaze")
     assert list(load_statuses(tmp_path)) == ["adroit/door-expert", "maze/maze2d-umaze"]
     assert list(load_statuses((tmp_path / "maze").as_uri())) == ["maze2d-umaze"]
