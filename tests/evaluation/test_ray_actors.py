@@ -42,9 +42,10 @@ def test_a_killed_actor_is_told_of_and_not_noticed_in_the_episodes(
     killer = threading.Thread(target=kill_an_actor)
     killer.start()
     told: list[tuple[int, int, bool]] = []
-    episodes = evaluate_policies([tiny_policy], EPISODES, actors=2, tell=lambda *heard: told.append(heard))
+    # one actor: beside another, the one that was killed might find nothing left to do
+    episodes = evaluate_policies([tiny_policy], EPISODES, actors=1, tell=lambda *heard: told.append(heard))
     killer.join()
-    assert killed
+    assert len(killed) == 1
     assert [done for done, _, _ in told] == list(range(1, told[0][1] + 1))
-    assert sum(an_actor_died for _, _, an_actor_died in told) == len(killed)
+    assert sum(an_actor_died for _, _, an_actor_died in told) == 1
     pd.testing.assert_frame_equal(episodes, played_here, check_exact=True)
