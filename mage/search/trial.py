@@ -6,7 +6,7 @@ where no reference scores are known).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -78,7 +78,7 @@ def run_trial(point: Mapping[str, Any], settings: TrialSettings) -> None:
         results = load(episodes)
     else:
         results = _train_and_evaluate(config, point, settings)
-        patiently(partial(write_parquet, results, episodes), partial(complain, settings))
+        keep(partial(write_parquet, results, episodes), settings)
     tune.report(measure(results) | {TIME: settings.evaluations + 1, "config_hash": config.hash()})
 
 
@@ -103,7 +103,7 @@ def _train_and_evaluate(config: Config, point: Mapping[str, Any], settings: Tria
     policies = [run.policy for run in trained]
     folders = [settings.folder / "policies" / config.hash() / f"seed-{seed}" for seed in settings.seeds]
     for folder, run in zip(folders, trained, strict=True):
-        patiently(partial(save_run, folder, run), partial(complain, settings))
+        keep(partial(save_run, folder, run), settings)
     results = evaluate_policies(
         policies,
         settings.episodes,
@@ -116,6 +116,18 @@ def _train_and_evaluate(config: Config, point: Mapping[str, Any], settings: Tria
     scanned = config.evaluation.inspection_episodes
     add_rollouts(folders, policies, scanned, actors, gpus, say=partial(complain, settings))
     return results
+
+
+def keep(write: Callable[[], None], settings: TrialSettings) -> None:
+    """Writes what a trial leaves; a disk that is full or away for a while is told of and waited for."""
+
+    def write_there() -> None:
+        # where a disk is not mounted, its folder is there all the same, and all that is written into it is lost
+        if not (settings.folder.parent / "sweep.json").exists():
+            raise OSError(f"the run directory is not there: {settings.folder.parent}")
+        write()
+
+    patiently(write_there, partial(complain, settings))
 
 
 def tell_of_evaluation(settings: TrialSettings, done: int, batches: int, an_actor_died: bool) -> None:
