@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import psutil
@@ -122,23 +123,39 @@ def undisturbed(tiny_maze_root: Path, tmp_path_factory: pytest.TempPathFactory) 
         yield results(out)
 
 
+@pytest.fixture
+def start() -> Iterator[type[Driver]]:
+    """Starts drivers of sweeps; none outlives the test."""
+    started: list[Driver] = []
+
+    class Remembered(Driver):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            started.append(self)
+
+    yield Remembered
+    for driver in started:
+        driver.process.kill()
+        driver.process.wait()
+
+
 def test_a_sweep_whose_driver_is_killed_in_every_stage_ends_as_if_nothing_had_happened(
-    undisturbed: pd.DataFrame, tiny_maze_here: Path, tmp_path: Path
+    start: type[Driver], undisturbed: pd.DataFrame, tiny_maze_here: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    driver = Driver(out)
+    driver = start(out)
     driver.trains("autoencoder", seed=1)
     driver.kill()
-    driver = Driver(out, "--resume")
+    driver = start(out, "--resume")
     driver.wait_for("[mage] seed 0: goes on from step")
     driver.trains("transformer", seed=1)
     assert "[mage] seed 0: autoencoder 600/600" not in driver.printed()
     driver.kill()
-    driver = Driver(out, "--resume")
+    driver = start(out, "--resume")
     driver.wait_for("[mage] trained; ")
     assert "autoencoder 600/600" not in driver.printed()
     driver.kill()
-    told = Driver(out, "--resume").ends_well()
+    told = start(out, "--resume").ends_well()
     assert "transformer 600/600" not in told
     pd.testing.assert_frame_equal(results(out), undisturbed)
     trials = pd.read_parquet(out / "trials.parquet")
@@ -146,10 +163,10 @@ def test_a_sweep_whose_driver_is_killed_in_every_stage_ends_as_if_nothing_had_ha
 
 
 def test_a_sweep_loses_a_node_and_goes_on_elsewhere(
-    undisturbed: pd.DataFrame, tiny_maze_here: Path, tmp_path: Path
+    start: type[Driver], undisturbed: pd.DataFrame, tiny_maze_here: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    driver = Driver(out, "--variants", "mage", program=["-c", ON_THREE_NODES])
+    driver = start(out, "--variants", "mage", program=["-c", ON_THREE_NODES])
     driver.trains("transformer", seed=0)
     (worker,) = (
         child
@@ -179,10 +196,12 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_a_full_disk_is_told_and_waited_for(undisturbed: pd.DataFrame, tiny_maze_here: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_told_and_waited_for(
+    start: type[Driver], undisturbed: pd.DataFrame, tiny_maze_here: Path, tmp_path: Path
+) -> None:
     with small_disk(tmp_path / "disk", 100) as disk:
         out, filler = disk / "run", disk / "filler"
-        driver = Driver(out, log=tmp_path)
+        driver = start(out, log=tmp_path)
         driver.trains("autoencoder", seed=0)
         with filler.open("wb") as stream, pytest.raises(OSError, match="No space left"):
             while True:
@@ -197,7 +216,7 @@ def test_a_full_disk_is_told_and_waited_for(undisturbed: pd.DataFrame, tiny_maze
 
 
 def test_a_disk_that_is_away_for_a_while_is_told_and_waited_for(
-    undisturbed: pd.DataFrame, tiny_maze_here: Path, tmp_path: Path
+    start: type[Driver], undisturbed: pd.DataFrame, tiny_maze_here: Path, tmp_path: Path
 ) -> None:
     with small_disk(tmp_path / "disk", 200) as disk:
         seen = tmp_path / "seen"
@@ -205,7 +224,7 @@ def test_a_disk_that_is_away_for_a_while_is_told_and_waited_for(
         mount, unmount = ["mount", "--bind", str(disk), str(seen)], ["umount", "--lazy", str(seen)]
         subprocess.run(mount, check=True)
         try:
-            driver = Driver(seen / "run", "--variants", "mage", log=tmp_path)
+            driver = start(seen / "run", "--variants", "mage", log=tmp_path)
             driver.trains("transformer", seed=0)
             subprocess.run(unmount, check=True)
             driver.wait_for("the run directory is not there")
