@@ -3,7 +3,7 @@
     python -m benchmarks.scaling costs
     python -m benchmarks.scaling trials --trials 200 --out runs/scaling
 
-The training is next to nothing, so what is measured is all the rest. docs/scaling.md says what it means.
+The training is next to nothing, so what is measured is all the rest.
 """
 
 from __future__ import annotations
