@@ -27,7 +27,7 @@ SMALL = (
     "training.transformer.steps=20",
     "training.inverse_dynamics.steps=10",
     "training.log_every=5",
-    "evaluation.batch_size=2",  # slow, so that the next trial begins meanwhile
+    "evaluation.batch_size=1",
     "evaluation.inspection_episodes=0",
 )
 SWEEP = """
@@ -55,7 +55,7 @@ def cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def run_sweep(address: str, out: Path, *options: str) -> list[str]:
     """What a sweep of near-empty trials printed."""
     command = [sys.executable, "-c", SWEEP, "--address", address, "--out", str(out), "--set", *SMALL]
-    done = subprocess.run([*command, "--episodes", "40", *options], capture_output=True, text=True, timeout=1100)
+    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=1100)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()
 
@@ -77,9 +77,11 @@ def trained_during_evaluation(lines: list[str]) -> set[tuple[str, str]]:
 def test_one_gpu_trains_the_next_trial_while_the_last_one_is_evaluated(
     cluster: str, tiny_maze_here: Path, tmp_path: Path
 ) -> None:
-    lines = run_sweep(cluster, tmp_path / "run")
+    # one actor plays 60 episodes for longer than a worker takes to start, on a machine of two cores or more
+    options = ("--variants", "rate 0.002", "rate 0.001", "--actors", "1", "--episodes", "60")
+    lines = run_sweep(cluster, tmp_path / "run", *options)
     assert any("on 1 node of 8 CPUs and 1 GPU: 1 trial trains at a time" in line for line in lines)
-    assert len(pd.read_parquet(tmp_path / "run" / "results.parquet")) == 3 * 40
+    assert len(pd.read_parquet(tmp_path / "run" / "results.parquet")) == 2 * 60
     assert trained_during_evaluation(lines), "\n".join(lines)
 
 
@@ -87,6 +89,6 @@ def test_one_gpu_trains_the_next_trial_while_the_last_one_is_evaluated(
 def test_four_gpu_nodes_train_two_trials_of_two_workers_each_and_more_wait_their_turn(
     cluster: str, tiny_maze_here: Path, tmp_path: Path
 ) -> None:
-    lines = run_sweep(cluster, tmp_path / "run", "--workers", "2", "--backend", "gloo")
+    lines = run_sweep(cluster, tmp_path / "run", "--workers", "2", "--backend", "gloo", "--episodes", "4")
     assert any("on 4 nodes of 8 CPUs and 1 GPU: 2 trials train at a time" in line for line in lines)
     assert set(pd.read_parquet(tmp_path / "run" / "trials.parquet")["status"]) == {"finished"}
