@@ -132,7 +132,7 @@ def trials(count: int, out: Path, resume: bool) -> pd.DataFrame:
 
 
 def sample(samples: list[dict[str, float]], episodes: Path, done: threading.Event) -> None:
-    """Every few seconds: trials done, the memory of the driver and of Ray's servers, and the number of processes."""
+    """Every few seconds: trials done, memory and CPU time of the driver, memory of Ray's servers, and processes."""
     driver, began = psutil.Process(), time.monotonic()
     while not done.wait(SAMPLE_SECONDS):
         children = driver.children(recursive=True)
@@ -141,6 +141,7 @@ def sample(samples: list[dict[str, float]], episodes: Path, done: threading.Even
                 "minutes": (time.monotonic() - began) / 60,
                 "trials done": sum(1 for _ in episodes.glob("*.parquet")),
                 "driver MB": megabytes(driver),
+                "driver CPU s": sum(driver.cpu_times()[:2]),
                 "gcs_server MB": sum(megabytes(child) for child in children if name(child) == "gcs_server"),
                 "raylet MB": sum(megabytes(child) for child in children if name(child) == "raylet"),
                 "processes": len(children),
