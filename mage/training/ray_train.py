@@ -36,7 +36,7 @@ from mage.training.inspection import inspect_training
 from mage.training.milestones import milestones
 from mage.training.ray_board import Message, Step
 from mage.training.ray_faults import Say, SayWhatDied, upload_patiently
-from mage.training.trainer import History, Trained, Trainer, describe
+from mage.training.trainer import History, Trained, Trainer, choose_device, describe
 
 MAX_WORKER_FAILURES = 2
 CHECKPOINT_PREFIX = "checkpoint_"  # Ray's name, followed by the time
@@ -145,10 +145,11 @@ def train_loop(settings: dict[str, Any]) -> None:
         worker = ray.get_runtime_context().current_actor
         settings["board"].hold.remote(worker, ray.util.get_current_placement_group())
     trainers: list[Trainer] = []
+    device = own_device(config.training.device)
     for seed in settings["seeds"]:
         windows = trainers[0].windows if trainers else None
         log, watch = partial(say, settings, seed), partial(say_step, settings, trainers)
-        trainers.append(Trainer(trajectories, config, seed, artefacts, log, windows, watch))
+        trainers.append(Trainer(trajectories, config, seed, artefacts, log, windows, watch, device))
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is not None:
         load_newest(newest_first(checkpoint), partial(load_seeds, trainers), trainers[0].log)
@@ -170,6 +171,12 @@ def train_loop(settings: dict[str, Any]) -> None:
         tell(settings, Message(trial=settings["trial"], doing="evaluating, short"))
         said = settings["score"]([trainer.policy() for trainer in trainers]) if rank() == 0 else float("nan")
         report(trainers, {"score": said, "eval_step": number + 1}, told)
+
+
+def own_device(wanted: str) -> torch.device:
+    """Where this worker trains: `auto` is a GPU only where Ray gave it one."""
+    # to a worker without a GPU of its own, Ray shows all those of the node
+    return choose_device("cpu" if wanted == "auto" and not ray.get_gpu_ids() else wanted)
 
 
 def report(trainers: list[Trainer], metrics: dict[str, float], told: Say, with_policies: bool = False) -> None:

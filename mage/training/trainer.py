@@ -47,6 +47,7 @@ class Trainer:
         log: is told, in a line, whenever there is something to say.
         windows: of these trajectories and this configuration, where another seed's trainer has them already.
         watch: is called whenever the loss curve has a new row; by default `log_row`.
+        device: to train on; by default what the configuration says of this process.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Trainer:
         log: Log = lambda line: None,
         windows: Windows | None = None,
         watch: Watch | None = None,
+        device: torch.device | None = None,
     ) -> None:
         self.watch = watch or log_row
         if config.discount is not None:
@@ -66,7 +68,7 @@ class Trainer:
         self.trajectories, self.config, self.seed, self.log = trajectories, config, seed, log
         self.algorithm = ALGORITHMS[config.algorithm]
         self.statistics = Statistics.from_trajectories(trajectories)
-        self.device = choose_device(config.training.device)
+        self.device = device or choose_device(config.training.device)
         horizon, sequence = self.algorithm.horizon(config), config.autoencoder.sequence
         self.windows = windows or Windows(trajectories, self.statistics, horizon, self.device, sequence)
         with torch.random.fork_rng(devices=[]):
