@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mage.config import FORMAT_VERSION
+from mage.config import FORMAT_VERSION, Config
 from mage.data.trajectories import describe, returns_to_go
 from mage.model.probes import inspect_data
 from mage.training.trainer import History, Trainer
@@ -24,10 +24,6 @@ def inspect_training(trainer: Trainer) -> dict[str, Any]:
     """The inspection of a trained policy, `rollouts` still missing."""
     policy, config, trajectories = trainer.policy(), trainer.config, trainer.trajectories
     described = describe(trajectories)
-    if config.algorithm == "mage":
-        sees_return = config.transformer.return_condition != "none"
-    else:
-        sees_return = config.algorithm != "bc"
     return {
         "format_version": FORMAT_VERSION,
         "algorithm": config.algorithm,
@@ -37,7 +33,7 @@ def inspect_training(trainer: Trainer) -> dict[str, Any]:
         "training_seed": trainer.seed,
         "target_return": policy.target_return,
         "target_return_rule": config.target_return_rule,
-        "sees_return": sees_return,
+        "sees_return": sees_return(config),
         "dataset": {
             "episodes": described["episodes"],
             "steps": described["steps"],
@@ -50,6 +46,21 @@ def inspect_training(trainer: Trainer) -> dict[str, Any]:
         "data": inspect_data(policy, trainer.windows),
         "rollouts": None,
     }
+
+
+def sees_return(config: Config) -> bool:
+    """Whether what is asked of the policy can change what it does."""
+    if config.algorithm != "mage":
+        return config.algorithm != "bc"
+    chooses_by_state = config.policy.candidates > 1 and config.policy.select == "observation"
+    # D' has R_0 in its adapters, too, whatever D has
+    adapted = config.transformer.condition_weight > 0 and config.transformer.condition_path == "adapters"
+    return (
+        config.transformer.return_condition != "none"
+        or config.inverse_dynamics.inputs == "latent_and_condition"
+        or (config.inverse_dynamics.inputs == "trajectory" and config.autoencoder.return_in_decoder)
+        or (chooses_by_state and (config.autoencoder.return_in_decoder or adapted))
+    )
 
 
 def targets(trainer: Trainer) -> list[dict[str, float]]:

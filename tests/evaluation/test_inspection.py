@@ -24,7 +24,7 @@ from mage.evaluation.inspection import (
 from mage.evaluation.rollout import Rollout
 from mage.files import finite
 from mage.model.policy import Policy
-from mage.training.inspection import QUANTILES, inspect_training, stage_in_brief
+from mage.training.inspection import QUANTILES, inspect_training, sees_return, stage_in_brief
 from mage.training.ray_train import train_with_ray
 from mage.training.trainer import History, Trained, Trainer, save_run
 
@@ -103,6 +103,46 @@ def test_a_row_of_the_scan_is_the_mean_of_the_episodes_at_that_target(inspection
     assert row["score_standard_error"] == pytest.approx(np.std(scores, ddof=1) / np.sqrt(FEW))
     assert row["success_rate"] == pytest.approx(100 * np.mean([episode["success"] for episode in episodes]))
     assert row["length"] == 300
+
+
+UNASKED = ("transformer.return_condition=none", "inverse_dynamics.inputs=latent")
+BY_STATE = ("policy.sampling=sample", "policy.candidates=4")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("algorithm=bc",),
+        ("algorithm=return_bc",),
+        ("algorithm=dt",),
+        ("inverse_dynamics.inputs=latent",),
+        UNASKED,
+        (*UNASKED, "inverse_dynamics.inputs=latent_and_observation"),
+        (*UNASKED, "inverse_dynamics.inputs=latent_and_condition"),
+        (*UNASKED, "inverse_dynamics.inputs=trajectory"),
+        (*UNASKED, "inverse_dynamics.inputs=trajectory", "autoencoder.return_in_decoder=false"),
+        (*UNASKED, *BY_STATE),
+        (*UNASKED, *BY_STATE, "autoencoder.return_in_decoder=false"),
+        (*UNASKED, *BY_STATE, "autoencoder.return_in_decoder=false", "transformer.condition_weight=0"),
+        (*UNASKED, *BY_STATE, "autoencoder.return_in_decoder=false", "transformer.condition_path=decoder"),
+    ],
+)
+def test_a_policy_sees_the_return_where_asking_for_another_changes_what_it_does(
+    tiny_maze: Trajectories, tiny_config: Config, overrides: tuple[str, ...]
+) -> None:
+    small = make_config(reference(tiny_config, "mage").model_dump(), overrides)
+    trainer = Trainer(tiny_maze, small, seed=0)
+    for network in trainer.networks.values():
+        for parameter in network.parameters():  # adapters and other parts that begin at zero, too
+            torch.nn.init.normal_(parameter, std=0.3, generator=torch.Generator().manual_seed(parameter.numel()))
+    policy, observations = trainer.policy(), tiny_maze.observations[:200:4]
+
+    def actions(target: float) -> np.ndarray:
+        policy.reset()
+        generators = [torch.Generator().manual_seed(number) for number in range(len(observations))]
+        return policy.act(observations, target, generators)
+
+    assert (not np.array_equal(actions(-50.0), actions(50.0))) == sees_return(small)
 
 
 @pytest.mark.slow
