@@ -21,6 +21,7 @@ from mage.config import Config, DecisionTransformerConfig
 from mage.data.windows import Windows
 from mage.model.blocks import Block
 from mage.model.policy import Policy
+from mage.model.quantizer import mean_of_workers
 
 INITIAL_TIMESTEP_STD = 0.02
 
@@ -78,7 +79,8 @@ class DecisionTransformerObjective(nn.Module):
         action_BHA = windows.actions(rows_BH)
         predicted_BHA = self.transformer(windows.conditions(rows_BH), action_BHA, windows.timesteps(rows_BH))
         error_BH = (predicted_BHA - action_BHA).pow(2).mean(-1)
-        loss = (error_BH * mask_BH).sum() / mask_BH.sum()
+        # by the steps in the shard of an average worker: then the mean over workers is the mean over the batch
+        loss = (error_BH * mask_BH).sum() / mean_of_workers(mask_BH.sum())
         return loss, {"loss": loss.detach()}
 
     def diagnose(self, indices_B: Tensor) -> dict[str, Tensor]:

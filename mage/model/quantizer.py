@@ -160,6 +160,15 @@ def all_reduce(tensor: Tensor) -> None:
         dist.all_reduce(tensor)
 
 
+def mean_of_workers(tensor: Tensor) -> Tensor:
+    """The mean of a tensor over the workers of a distributed run."""
+    if not has_company():
+        return tensor
+    total = tensor.clone()
+    all_reduce(total)
+    return total / dist.get_world_size()
+
+
 def has_company() -> bool:
     """True where other workers train the same model."""
     return dist.is_initialized() and dist.get_world_size() > 1

@@ -5,6 +5,7 @@ from typing import cast
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from mage.baselines.decision_transformer import (
@@ -68,6 +69,23 @@ def test_steps_past_the_end_of_an_episode_do_not_count() -> None:
         predicted_BHA = model(condition_HY[None], action_HA[None], windows.timesteps(row_H)[None])
         errors.append((predicted_BHA[0] - action_HA).pow(2))
     torch.testing.assert_close(loss, torch.cat(errors).mean())
+
+
+def test_the_mean_over_workers_is_the_loss_of_the_batch_however_the_padding_is_spread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trajectories = make_trajectories([2, 9])
+    windows = Windows(trajectories, Statistics.from_trajectories(trajectories), CONTEXT)
+    objective, indices = DecisionTransformerObjective(network(), windows), torch.tensor([0, 3, 1, 4])
+    whole, _ = objective(indices, torch.Generator())
+    steps = windows.rows(indices)[1].sum()
+    shards = [indices[rank::2] for rank in range(2)]
+    assert len({float(windows.rows(shard)[1].sum()) for shard in shards}) == 2
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(dist, "all_reduce", lambda tensor: tensor.copy_(steps))
+    losses = [objective(shard, torch.Generator())[0] for shard in shards]
+    torch.testing.assert_close(torch.stack(losses).mean(), whole)
 
 
 def test_acting_step_by_step_is_the_pass_over_the_window() -> None:
