@@ -1,7 +1,8 @@
 """The training loop, for every stage and any number of workers.
 
 All randomness of a step is derived from (seed, stage, step, rank), so a run that was stopped and continued is the run
-that was never stopped, to the bit, and one that runs in this process is the one that runs on a Ray worker.
+that was never stopped, and one that runs in this process is the one that runs on a Ray worker: to the bit on a CPU, up
+to the order in which a GPU adds.
 """
 
 from __future__ import annotations

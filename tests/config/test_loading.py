@@ -95,6 +95,14 @@ def test_the_paper_preset_takes_none_of_our_liberties(domain: str) -> None:
     assert not config.training.reweight_by_return
 
 
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_the_default_preset_is_table_25_for_every_domain_and_otherwise_that_of_adroit(domain: str | None) -> None:
+    config = load_config("default", domain=domain)
+    sizes = (config.autoencoder.num_scales, config.autoencoder.codebook_size, config.transformer.depth)
+    assert sizes == (8, 512, 8)
+    assert config == load_config("paper", domain="adroit")
+
+
 def test_the_discount_of_tables_10_to_14_is_the_scenarios() -> None:
     ours = {"ogbench": 0.995}  # the paper gives none
     for scenario in map(scenarios.get, scenarios.names()):
