@@ -15,6 +15,7 @@ from mage.errors import MageError
 from mage.results import published
 from mage.search.ablation import AblationTable, all_tables, get_tables, read_tables, scenarios_of, union
 from mage.search.script import make_settings
+from mage.training.inspection import sees_return
 from mage.training.trainer import Trainer
 
 TABLES = all_tables()
@@ -79,6 +80,14 @@ def test_the_published_reference_rows_are_the_full_mage() -> None:
     for table in TABLES:
         for scenario in {"pen-expert", "door-cloned"} & set(table.scenarios) if not table.published_as else ():
             assert cells[table.number, scenario, table.reference] == cells[1, scenario, "MAGE"]
+
+
+@pytest.mark.parametrize("preset", preset_names())
+@pytest.mark.parametrize("row", ["MAGE without condition", "MAGE reweight"])
+def test_without_condition_nothing_that_acts_sees_the_return_on_any_scenario(preset: str, row: str) -> None:
+    overrides = get_tables([23])[0].overrides(preset)[row]
+    domains = {scenarios.get(name).domain for name in scenarios.names()}
+    assert [domain for domain in domains if sees_return(load_config(preset, overrides, domain))] == []
 
 
 def test_all_rows_of_table_5_share_one_latent_length() -> None:
