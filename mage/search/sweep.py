@@ -41,7 +41,7 @@ from mage.search.settings import SweepSettings, claim_directory
 from mage.search.space import Space, check_space, starting_point, to_tune
 from mage.search.tables import ended_trials, gather_results, gather_trials
 from mage.search.tracking import TensorBoard, check_trackers, make_trackers
-from mage.search.trial import METRIC, TIME, VARIANT, TrialSettings, run_trial
+from mage.search.trial import METRIC, TIME, VARIANT, TrialSettings, drop_checkpoints, run_trial
 from mage.search.watching import Watch, waiting
 from mage.training.ray_board import shown_board
 from mage.training.ray_start import start_ray
@@ -148,6 +148,8 @@ def _sweep_scenario(name: str, settings: SweepSettings, out: Path, track: Sequen
         if len(trials) < count or "unfinished" in set(trials["status"]):
             raise MageError(f"the sweep of {name} was interrupted; nothing is lost: repeat the command with --resume")
         watch.settle(ended_trials(trials))
+        for trial in trials.loc[trials["status"] == "stopped", "trial_id"]:
+            drop_checkpoints(folder, trial)
         patiently(partial(_write, results, trials, folder), watch.say)
 
 

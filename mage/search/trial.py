@@ -6,6 +6,7 @@ where no reference scores are known).
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +34,7 @@ from mage.training.ray_train import Placement, train_with_ray
 from mage.training.trainer import save_run
 
 METRIC, TIME, VARIANT = "score", "eval_step", "variant"
+TRAINING = "training"
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ def run_trial(point: Mapping[str, Any], settings: TrialSettings) -> None:
     else:
         results = _train_and_evaluate(config, point, settings)
         keep(partial(write_parquet, results, episodes), settings)
+    drop_checkpoints(settings.folder, tune.get_context().get_trial_id())
     tune.report(measure(results) | {TIME: settings.evaluations + 1, "config_hash": config.hash()})
 
 
@@ -89,7 +92,7 @@ def _train_and_evaluate(config: Config, point: Mapping[str, Any], settings: Tria
         config,
         settings.seeds,
         name=trial,
-        storage=settings.folder / "training",
+        storage=settings.folder / TRAINING,
         placement=settings.placement,
         artefacts=settings.folder / "autoencoders",
         board=settings.board,
@@ -116,6 +119,11 @@ def _train_and_evaluate(config: Config, point: Mapping[str, Any], settings: Tria
     scanned = config.evaluation.inspection_episodes
     add_rollouts(folders, policies, scanned, actors, gpus, say=partial(complain, settings))
     return results
+
+
+def drop_checkpoints(folder: Path, trial: str) -> None:
+    """Removes what a trial that has ended would have gone on from: gigabytes, with the networks of the paper."""
+    shutil.rmtree(folder / TRAINING / trial, ignore_errors=True)
 
 
 def keep(write: Callable[[], None], settings: TrialSettings) -> None:

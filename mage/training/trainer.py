@@ -176,7 +176,8 @@ class Trainer:
     def _record_codebook_use(self) -> None:
         """Logs how the dataset uses the codebook after stage 1, and keeps the stage-1 artefact."""
         count = min(len(self.windows), 4096)
-        spread = torch.linspace(0, len(self.windows) - 1, count, device=self.device).long()
+        last = len(self.windows) - 1
+        spread = torch.linspace(0, last, count, device=self.device).long().clamp_max(last)  # float32 may round it up
         batch = self.windows.take(spread)
         autoencoder = cast(TrajectoryAutoencoder, self.networks["autoencoder"].eval())
         token_maps = autoencoder.encode(batch.trajectory_BHX, batch.condition_BY[:, :1])

@@ -64,6 +64,7 @@ def test_a_sweep_leaves_its_tables_its_plot_and_its_study(
     assert "2 of 2 trials done; best so far" in told
     check_status(out, trials)
     check_curves(out / "maze2d-umaze", trials)
+    assert not any((out / "maze2d-umaze" / "training").iterdir())  # of trials that have ended
     policy = next((out / "maze2d-umaze" / "policies").glob("*/seed-1"))
     assert mage.load_policy(policy).training_seed == 1
     with pytest.raises(MageError, match="exists"):
