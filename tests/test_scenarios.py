@@ -11,6 +11,8 @@ from mage.errors import MageError
 from mage.scenarios import Scenario
 
 PUBLISHED = Path(scenarios.__file__).parent / "results" / "published_results.csv"
+ABLATIONS = {"5", "6", "7", "19", "20", "21", "22", "23", "26"}
+"""Tables of variants of MAGE, or of its speed; `tune/ablation.py` has them, the registry does not."""
 
 
 def published_scenarios() -> set[str]:
@@ -48,10 +50,10 @@ def test_every_scenario_has_a_source(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", scenarios.names())
-def test_every_scenario_is_reported_in_the_tables_it_names(name: str) -> None:
+def test_every_scenario_names_the_tables_that_report_it(name: str) -> None:
     with PUBLISHED.open(encoding="utf-8") as file:
         tables = {row["table"] for row in csv.DictReader(file) if row["scenario"] == name}
-    assert set(scenarios.get(name).paper_tables) <= tables
+    assert set(scenarios.get(name).paper_tables) == tables - ABLATIONS
 
 
 def test_a_group_of_the_registry_keeps_its_members_apart() -> None:
