@@ -145,8 +145,8 @@ def _read(path: Path, dataset_id: str) -> _File:
             observations,
             _numbers(path, file, "actions"),
             _numbers(path, file, "rewards").reshape(rows),
-            file["terminals"][()].reshape(rows).astype(bool),
-            file["timeouts"][()].reshape(rows).astype(bool) if "timeouts" in file else None,
+            _numbers(path, file, "terminals").reshape(rows).astype(bool),
+            _numbers(path, file, "timeouts").reshape(rows).astype(bool) if "timeouts" in file else None,
             _numbers(path, file, "next_observations") if has_next else observations,
         )
 
@@ -169,7 +169,7 @@ def _check_layout(path: Path, file: h5py.File) -> None:
     if missing:
         raise MageError(
             f"{path} has no {', '.join(missing)}, so it is no D4RL file; at its top level it has "
-            f"{', '.join(sorted(file)) or 'nothing'}."
+            f"{', '.join(sorted(map(str, file))) or 'nothing'}."
         )
     rows = file["rewards"].shape[0] if file["rewards"].shape else 0
     if not rows:
@@ -188,7 +188,8 @@ def _check_layout(path: Path, file: h5py.File) -> None:
 
 def _numbers(path: Path, file: h5py.File, name: str) -> np.ndarray:
     """The part as float32; a value that is not finite raises MageError."""
-    values = file[name][()].astype(np.float32)
+    with np.errstate(over="ignore"):  # what overflows is not finite either
+        values = file[name][()].astype(np.float32)
     bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
     if bad.any():
         raise MageError(

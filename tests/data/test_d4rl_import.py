@@ -206,8 +206,13 @@ def test_what_is_no_d4rl_file_is_refused_in_one_sentence(
     assert "of the type |S1, which is no number" in refusal(path)
     write(path, rows | {"rewards": np.where(np.arange(13) % 5 == 3, np.nan, rows["rewards"])})
     assert "rewards of " in refusal(path) and "not finite in 2 rows, first in row 3" in refusal(path)
+    write(path, rows | {"terminals": np.where(np.arange(13) == 2, np.nan, 0.0)})
+    assert "terminals of " in refusal(path) and "not finite in 1 rows, first in row 2" in refusal(path)
     write(path, rows | {"timeouts": rows["timeouts"] & False})
     assert "No episode ends in " in refusal(path)
+    with h5py.File(path, "w") as file:
+        file[b"\xff"] = file["actions"] = np.zeros(13)
+    assert "at its top level it has actions, b'\\xff'." in refusal(path)
 
 
 def test_damage_inside_a_file_is_told_too(minari_root: Path, tmp_path: Path, cheetah: list[Played]) -> None:
@@ -232,8 +237,9 @@ def test_a_dataset_that_is_there_stays_as_it_is(minari_root: Path, tmp_path: Pat
         import_d4rl(path)
     assert load_trajectories(scenarios.get("halfcheetah-medium")).task.fingerprint == before
     assert import_d4rl(path, dataset_id="me/cheetah-v0").dataset_id == "me/cheetah-v0"
-    with pytest.raises(MageError, match="x y cannot be a dataset's id"):
-        import_d4rl(path, dataset_id="x y")
+    for name in ("x y", "me/mine"):
+        with pytest.raises(MageError, match=f"{name} cannot be a dataset's id"):
+            import_d4rl(path, dataset_id=name)
 
 
 def test_more_data_than_the_disk_holds_is_refused_before_it_is_read(minari_root: Path, tmp_path: Path) -> None:
