@@ -7,8 +7,10 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import minari
+import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from minari.data_collector import EpisodeBuffer
@@ -20,11 +22,18 @@ from mage.errors import MageError
 
 _SPARE_BYTES = 2**20
 _BYTES_AN_EPISODE = 15_000  # that HDF5 takes for itself, measured
+_BYTES_AN_ARRAY = 4_000  # the same, of one that may be nested
 
 
 def dataset_is_local(dataset_id: str) -> bool:
-    """Whether the dataset is in MINARI_DATASETS_PATH (or Minari's default folder)."""
-    return (get_dataset_path(dataset_id) / "data" / "metadata.json").is_file()
+    """Whether the dataset is in MINARI_DATASETS_PATH (or Minari's default folder), which is made if it is not there."""
+    try:
+        return (get_dataset_path(dataset_id) / "data" / "metadata.json").is_file()
+    except OSError as error:
+        raise MageError(
+            f"The folder of the datasets, {_root_in_words()}, cannot be used ({error.strerror}); point "
+            "MINARI_DATASETS_PATH at another one."
+        ) from error
 
 
 def write_dataset(
@@ -40,8 +49,8 @@ def write_dataset(
 ) -> None:
     """Writes episodes (keyword arguments of minari's EpisodeBuffer) under a hidden folder, then moves them into place.
 
-    If another process has written the same dataset meanwhile, that one stays. A folder that cannot be written to, such
-    as on a full disk, raises MageError.
+    If another process has written the same dataset meanwhile, that one stays. A folder that cannot be written to, or
+    whose disk has too little room, raises MageError: before the writing, since HDF5 may crash on a disk that is full.
 
     Args:
         dataset_id: of the dataset.
@@ -55,13 +64,15 @@ def write_dataset(
         box_spaces: of observations and actions, where they are not the environment's.
     """
     observation_space, action_space = box_spaces or (None, None)
+    buffers = [EpisodeBuffer(**episode) for episode in episodes]
     with writing(dataset_id) as root, tempfile.TemporaryDirectory(prefix=".recording-", dir=root) as staging:
+        check_free_space(root, sum(map(stored_bytes, buffers)), dataset_id)
         with datasets_path(staging), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="`(code_permalink|author|author_email|eval_env)` is set to None")
             warnings.filterwarnings("ignore", message="env_spec is None")
             dataset = minari.create_dataset_from_buffers(
                 dataset_id,
-                [EpisodeBuffer(**episode) for episode in episodes],
+                buffers,
                 env=environment,
                 eval_env=evaluation_environment or environment,
                 algorithm_name=algorithm,
@@ -79,7 +90,7 @@ def check_new(dataset_id: str) -> None:
     """Raises MageError for an id that Minari does not take, and for a dataset that is already there."""
     try:
         parse_dataset_id(dataset_id)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:  # TypeError: it has no version
         raise MageError(f"{dataset_id} cannot be a dataset's id; it needs a form such as me/mine-v0.") from error
     if dataset_is_local(dataset_id):
         raise MageError(f"The dataset {dataset_id} is already here; `minari delete {dataset_id}` makes room for it.")
@@ -110,6 +121,20 @@ def check_free_space(folder: Path, needed: int, dataset_id: str) -> None:
             f"The dataset {dataset_id} takes {needed / 1e6:.1f} MB, and {folder} has {free / 1e6:.1f} MB free; make "
             "room there, or point MINARI_DATASETS_PATH at another disk."
         )
+
+
+def stored_bytes(buffer: EpisodeBuffer) -> int:
+    """What an episode takes on the disk, at most."""
+    parts = (buffer.observations, buffer.actions, buffer.rewards, buffer.terminations, buffer.truncations, buffer.infos)
+    return sum(array.nbytes + _BYTES_AN_ARRAY for part in parts for array in _arrays(part))
+
+
+def _arrays(part: Any) -> Iterator[np.ndarray]:
+    if isinstance(part, dict):
+        for inner in part.values():
+            yield from _arrays(inner)
+    elif part is not None:
+        yield np.asarray(part)
 
 
 def check_room(dataset_id: str, rows: int, width: int, episodes: int = 1) -> None:

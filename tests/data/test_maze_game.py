@@ -1,5 +1,6 @@
 from math import floor
 from pathlib import Path
+from types import SimpleNamespace
 
 import gymnasium as gym
 import minari
@@ -8,10 +9,12 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from hypothesis import given
 from hypothesis import strategies as st
+from minari.data_collector import EpisodeBuffer
 
 import mage
 from mage import scenarios
 from mage.config import Config
+from mage.data import minari_writer
 from mage.data.environments import MAZE_GAME, make_environment, register_environments
 from mage.data.maze_controller import Cell, next_cells
 from mage.data.maze_game import MazeGame, collection
@@ -197,6 +200,23 @@ def test_one_worker_or_two_record_the_same_episodes(minari_root: Path) -> None:
         collection.collect(12, 3, workers, reference_episodes=1, dataset_id=name)
     one, two = (load_trajectories(None, name).task for name in ("mage/one-v0", "mage/two-v0"))
     assert (one.fingerprint, one.reference_scores) == (two.fingerprint, two.reference_scores)
+
+
+def test_a_disk_without_room_is_told_before_anything_is_written(
+    minari_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(minari_writer.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20 + 20_000))
+    with pytest.raises(MageError, match=r"mage/maze-game/random-v0 takes 0\.\d MB, and .* has 1\.1 MB free; make room"):
+        collection.collect(10, workers=1, reference_episodes=1)
+    assert list(minari_root.iterdir()) == []
+
+
+def test_the_room_that_is_asked_for_is_what_a_dataset_takes(game_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(game_root))
+    episodes = [collection._columns(episode) for episode in collection.play(collection._Job("mixed", 0, range(60)))]
+    asked = sum(minari_writer.stored_bytes(EpisodeBuffer(**episode)) for episode in episodes)
+    taken = (game_root / DATASET / "data" / "main_data.hdf5").stat().st_size
+    assert taken <= asked <= 2 * taken
 
 
 def test_the_seed_decides_the_data_and_more_episodes_leave_the_first_as_they_are(
