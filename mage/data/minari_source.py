@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import gymnasium as gym
 import minari
 import numpy as np
 from gymnasium import spaces
@@ -62,11 +61,15 @@ def reading(dataset_id: str) -> Iterator[None]:
     """Turns the errors of a damaged or unreadable dataset into a MageError that names it."""
     register_environments()
     try:
-        with outdated_versions_are_fine():
+        # what overflows float32 becomes infinite, and is told as that
+        with outdated_versions_are_fine(), np.errstate(over="ignore"):
             yield
-    except (OSError, ValueError, KeyError, AssertionError, gym.error.Error) as error:
+    except MageError:
+        raise
+    except Exception as error:  # damage surfaces as whatever h5py, json, Minari or Gymnasium stumble over first
+        reason = str(error) or type(error).__name__
         raise MageError(
-            f"The dataset {dataset_id} at {get_dataset_path(dataset_id)} cannot be read ({error}); get it again."
+            f"The dataset {dataset_id} at {get_dataset_path(dataset_id)} cannot be read ({reason}); get it again."
         ) from error
 
 
@@ -111,8 +114,9 @@ def _environment_spec(dataset: MinariDataset) -> str:
         return ""
     try:
         environment = dataset.recover_environment(eval_env=True)
-    except (gym.error.Error, ImportError, ValueError) as error:
-        raise MageError(f"The environment of the dataset {dataset.id} cannot be built here: {error}") from error
+    except Exception as error:  # of the environment's own code, such as a TypeError for an argument it does not know
+        reason = str(error) or type(error).__name__
+        raise MageError(f"The environment of the dataset {dataset.id} cannot be built here: {reason}") from error
     remove_maze_file(environment)
     assert environment.spec is not None
     specification = environment.spec.to_json()

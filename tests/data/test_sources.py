@@ -1,4 +1,6 @@
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -6,6 +8,7 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
 from mage import scenarios
+from mage.data.collect import collect
 from mage.data.environments import make_environment
 from mage.data.sources import load_trajectories, resolve_dataset_ids
 from mage.data.trajectories import Trajectories
@@ -77,6 +80,15 @@ def test_a_missing_dataset_is_answered_with_the_command_that_gets_it(minari_root
         load_trajectories(DOOR, namespace="local")
 
 
+def test_a_folder_of_datasets_that_is_none_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "file"))
+    (tmp_path / "file").touch()
+    with pytest.raises(MageError, match=r"folder of the datasets, .*/file, cannot be used \(File exists\)"):
+        load_trajectories(MAZE)
+    with pytest.raises(MageError, match="cannot be used"):
+        collect("maze-game", workers=1)
+
+
 def test_a_download_that_fails_is_one_sentence(minari_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINARI_REMOTE", "nowhere://nothing")
     with pytest.raises(
@@ -90,6 +102,64 @@ def test_a_damaged_dataset_is_named(minari_root: Path) -> None:
     write_minari("me/mine-v0", [[1]])
     (minari_root / "me/mine-v0/data/main_data.hdf5").write_bytes(b"not hdf5")
     with pytest.raises(MageError, match=r"dataset me/mine-v0 .* cannot be read"):
+        load_trajectories(None, "me/mine-v0")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("total_episodes", None, "NoneType"),
+        ("ref_min_score", [1.0], "not 'list'"),
+        ("eval_env_spec", 5, "AssertionError"),
+        ("eval_env_spec", {"kwargs": {"nonsense": 1}}, "cannot be built here: .*'nonsense'"),
+        ("eval_env_spec", {"entry_point": "os:nothing"}, "cannot be built here: .*'nothing'"),
+    ],
+)
+def test_metadata_that_makes_no_sense_is_one_sentence_with_a_reason(
+    minari_root: Path, name: str, value: Any, reason: str
+) -> None:
+    write_minari("me/mine-v0", [[1]], env="Pendulum-v1", eval_env="Pendulum-v1", ref_min_score=0.0, ref_max_score=1.0)
+    path = minari_root / "me/mine-v0/data/metadata.json"
+    metadata = json.loads(path.read_text())
+    metadata[name] = json.dumps(json.loads(metadata[name]) | value) if isinstance(value, dict) else value
+    path.write_text(json.dumps(metadata))
+    with pytest.raises(MageError, match=reason):
+        load_trajectories(None, "me/mine-v0")
+
+
+def test_metadata_that_is_no_table_is_one_sentence(minari_root: Path) -> None:
+    write_minari("me/mine-v0", [[1]])
+    (minari_root / "me/mine-v0/data/metadata.json").write_text("[]")
+    with pytest.raises(MageError, match=r"dataset me/mine-v0 .* cannot be read"):
+        load_trajectories(None, "me/mine-v0")
+
+
+def test_damage_that_hdf5_finds_late_is_one_sentence(minari_root: Path) -> None:
+    """h5py raises RuntimeError, no OSError, for a damaged list of an episode's members."""
+    write_minari("me/mine-v0", [[1], [2]])
+    path = minari_root / "me/mine-v0/data/main_data.hdf5"
+    of_the_file, *of_episodes = path.read_bytes().split(b"HEAP")
+    path.write_bytes(b"HEAP".join([of_the_file, b"XXXX".join(of_episodes)]))
+    with pytest.raises(MageError, match=r"dataset me/mine-v0 .* cannot be read"):
+        load_trajectories(None, "me/mine-v0")
+
+
+def test_a_value_too_large_for_single_precision_is_told_and_nothing_else(
+    minari_root: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    write_minari("me/mine-v0", [[1, 1e300]])
+    with pytest.raises(MageError, match="rewards of the dataset me/mine-v0 are not finite at step 1"):
+        load_trajectories(None, "me/mine-v0")
+    assert not [warning for warning in recwarn if issubclass(warning.category, RuntimeWarning)]
+
+
+def test_actions_of_another_size_than_the_action_space_are_refused(minari_root: Path) -> None:
+    write_minari("me/mine-v0", [[1]])
+    path = minari_root / "me/mine-v0/data/metadata.json"
+    metadata = json.loads(path.read_text())
+    wide = {"type": "Box", "dtype": "float32", "shape": [3], "low": [-1.0] * 3, "high": [1.0] * 3}
+    path.write_text(json.dumps(metadata | {"action_space": json.dumps(wide)}))
+    with pytest.raises(MageError, match="actions of the dataset me/mine-v0 have 1 values, its action space has 3"):
         load_trajectories(None, "me/mine-v0")
 
 
