@@ -12,6 +12,7 @@ import torch
 
 from mage import scenarios
 from mage.config import Config, load_config
+from mage.data.environments import check_environment
 from mage.data.sources import load_trajectories
 from mage.data.trajectories import Trajectories
 from mage.errors import MageError
@@ -58,12 +59,14 @@ def train(
         log: is told a line of progress now and then.
 
     Raises:
-        MageError: unknown scenario, missing or broken dataset, bad configuration, or a run directory that exists.
+        MageError: unknown scenario, missing or broken dataset, an evaluation environment that does not fit it, bad
+            configuration, or a run directory that exists.
     """
     known = scenarios.get(scenario) if scenario else None
     config = load_config(preset, overrides, known.domain if known else None)
     folder = check_run_directory(out, resume) if out else None
     trajectories = load_trajectories(known, dataset, dataset_namespace)
+    check_environment(trajectories)
     if folder and not resume:
         write_text(folder / "config.json", json.dumps(config.model_dump(mode="json"), indent=1))
     if workers:

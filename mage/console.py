@@ -70,16 +70,17 @@ def print_scenario(scenario: Scenario, namespace: str | None = None) -> None:
 
 def datasets_here(scenario: Scenario, namespace: str | None = None) -> list[str]:
     """What of the scenario's data is in the Minari folder: published, imported, built-in, or the namespace's name."""
-    known = {"published": scenario.dataset_ids, "imported": (scenario.imported_dataset_id,)}
-    known["built-in"] = (scenario.builtin_dataset_id,) if scenario.builtin_dataset_id else ()
+    known = {"published": [scenario.dataset_ids], "imported": [(scenario.imported_dataset_id,)]}
+    known["built-in"] = [(scenario.builtin_dataset_id,) if scenario.builtin_dataset_id else ()]
     if namespace:
-        known[namespace] = scenarios.local_dataset_ids(scenario, namespace)
+        whole = (scenarios.own_dataset_id(scenario, namespace),)
+        known[namespace] = [whole, scenarios.local_dataset_ids(scenario, namespace)]
     root = minari_folder()
-    return [
-        kind
-        for kind, names in known.items()
-        if names and all((root / name / "data" / "metadata.json").is_file() for name in names)
-    ]
+
+    def is_here(names: tuple[str, ...]) -> bool:
+        return bool(names) and all((root / name / "data" / "metadata.json").is_file() for name in names)
+
+    return [kind for kind, copies in known.items() if any(map(is_here, copies))]
 
 
 def minari_folder() -> Path:

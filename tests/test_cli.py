@@ -155,6 +155,15 @@ def test_a_dataset_that_no_registry_knows_is_trained_on_and_evaluated_in_its_own
     assert "me/pendulum-v0: no scenario of the paper." in run_well("results", "compare", folder)
 
 
+def test_data_of_another_environment_than_it_names_is_refused_before_training(
+    minari_root: Path, tmp_path: Path
+) -> None:
+    dataset = write_minari("me/mine-v0", [[1.0] * 30] * 4, env="Pendulum-v1")
+    line = error_of("train", "--dataset", dataset, *tiny(), "--out", tmp_path / "run")
+    assert "Pendulum-v1 shows 3 values and takes 1, the dataset me/mine-v0 has 2 and 1" in line
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_dataset_without_an_environment_is_trained_on_and_says_that_nothing_can_be_evaluated(
     minari_root: Path, tmp_path: Path
 ) -> None:
@@ -176,6 +185,8 @@ def test_the_registry_sees_local_copies_of_a_namespace(minari_root: Path) -> Non
     assert "local" not in run_well("scenarios")
     rows = run_well("scenarios", "--dataset-namespace", "local").splitlines()
     assert [row.split()[0] for row in rows if row.split()[-1] == "local"] == ["door-expert"]
+    write_minari("local/ant/medium-expert-v0", [[1.0]])  # of a mixture, all in one
+    assert run_well("scenarios", "ant-medium-expert", "--dataset-namespace", "local").split()[-1] == "local"
 
 
 def test_a_dataset_is_described(maze_here: Path) -> None:

@@ -11,10 +11,9 @@ import numpy as np
 
 from mage import scenarios
 from mage.data.check_episodes import Finding, check_episodes
-from mage.data.environments import make_environment
+from mage.data.environments import make_environment, shown_and_taken
 from mage.data.known_issues import score_warning
 from mage.data.minari_source import read_dataset
-from mage.data.observations import flatten_observation
 from mage.data.sources import combine, obtain
 from mage.data.trajectories import Task, Trajectories, returns_to_go, target_return
 from mage.errors import MageError
@@ -105,8 +104,7 @@ def _references(trajectories: Trajectories) -> Finding:
 def _environment(environment: gym.Env, trajectories: Trajectories) -> Iterator[Finding]:
     task, spec = trajectories.task, environment.spec
     assert spec is not None
-    shown = len(flatten_observation(environment.reset(seed=0)[0], task.observation_keys))
-    acted = int(np.prod(environment.action_space.shape or ()))
+    shown, acted = shown_and_taken(environment, task)
     sizes = trajectories.observation_size, trajectories.action_size
     text = f"{spec.id} shows {shown} values and takes {acted}"
     if (shown, acted) == sizes:

@@ -16,7 +16,8 @@ from gymnasium.envs.registration import EnvSpec
 from numpy.random.mtrand import get_bit_generator, set_bit_generator
 
 from mage.data.known_issues import refuse_broken
-from mage.data.trajectories import Task
+from mage.data.observations import flatten_observation
+from mage.data.trajectories import Task, Trajectories
 from mage.errors import MageError
 from mage.scenarios import Scenario
 
@@ -125,5 +126,34 @@ def make_environment(task: Task) -> gym.Env:
     refuse_broken(spec.id)
     try:
         return build(spec)
-    except (gym.error.Error, ImportError) as error:
-        raise MageError(f"The environment {spec.id} of {task.dataset_id} cannot be built here: {error}") from error
+    except MageError:
+        raise
+    except Exception as error:  # of the environment's own code, such as a TypeError for an argument it does not know
+        reason = str(error) or type(error).__name__
+        raise MageError(f"The environment {spec.id} of {task.dataset_id} cannot be built here: {reason}") from error
+
+
+def shown_and_taken(environment: gym.Env, task: Task) -> tuple[int, int]:
+    """How many values the environment shows as the task's flat observation, and how many an action of it has."""
+    shown = len(flatten_observation(environment.reset(seed=0)[0], task.observation_keys))
+    return shown, int(np.prod(environment.action_space.shape or ()))
+
+
+def check_environment(trajectories: Trajectories) -> None:
+    """Raises MageError if the evaluation environment is of other sizes than the data, which training would not notice.
+
+    One that cannot be built here says nothing: the policy may be evaluated elsewhere.
+    """
+    task = trajectories.task
+    try:
+        environment = make_environment(task)
+    except MageError:
+        return
+    shown, taken = shown_and_taken(environment, task)
+    environment.close()
+    if (shown, taken) != (trajectories.observation_size, trajectories.action_size):
+        name = EnvSpec.from_json(task.environment_spec).id
+        raise MageError(
+            f"The evaluation environment {name} shows {shown} values and takes {taken}, the dataset {task.dataset_id} "
+            f"has {trajectories.observation_size} and {trajectories.action_size}; it is data of another environment."
+        )

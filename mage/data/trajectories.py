@@ -226,6 +226,11 @@ def _check_shapes(trajectories: Trajectories) -> None:
             raise MageError(
                 f"The {name} of the dataset {dataset} are {getattr(trajectories, name).dtype}, not float32."
             )
+    if trajectories.action_size != len(trajectories.task.action_low):
+        raise MageError(
+            f"The actions of the dataset {dataset} have {trajectories.action_size} values, its action space has "
+            f"{len(trajectories.task.action_low)}; correct its metadata."
+        )
 
 
 def _check_finite(trajectories: Trajectories, name: str) -> None:

@@ -26,6 +26,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
+from mage.data.environments import check_environment
 from mage.errors import MageError
 from mage.files import patiently
 from mage.results import plot_parameters, write_parquet
@@ -106,7 +107,7 @@ def prepare_sweep(settings: SweepSettings, out: Path, resume: bool = False) -> N
             check_space(settings.space, settings.config(name))
     claim_directory(out, settings, resume)
     for name in settings.scenarios:
-        trajectories_of(name, settings.dataset_namespace)
+        check_environment(trajectories_of(name, settings.dataset_namespace))
 
 
 def _sweep_scenario(name: str, settings: SweepSettings, out: Path, track: Sequence[str]) -> None:
