@@ -70,8 +70,11 @@ def print_scenario(scenario: Scenario, namespace: str | None = None) -> None:
 
 def datasets_here(scenario: Scenario, namespace: str | None = None) -> list[str]:
     """What of the scenario's data is in the Minari folder: published, imported, built-in, or the namespace's name."""
-    known = {"published": [scenario.dataset_ids], "imported": [(scenario.imported_dataset_id,)]}
-    known["built-in"] = [(scenario.builtin_dataset_id,) if scenario.builtin_dataset_id else ()]
+    known: dict[str, list[tuple[str, ...]]] = {
+        "published": [scenario.dataset_ids],
+        "imported": [(scenario.imported_dataset_id,)],
+        "built-in": [(scenario.builtin_dataset_id,) if scenario.builtin_dataset_id else ()],
+    }
     if namespace:
         whole = (scenarios.own_dataset_id(scenario, namespace),)
         known[namespace] = [whole, scenarios.local_dataset_ids(scenario, namespace)]
