@@ -17,7 +17,7 @@ from mage.data.sources import load_trajectories
 from mage.data.trajectories import Trajectories
 from mage.errors import MageError
 from mage.evaluation.episodes import evaluate_policies
-from mage.files import write_text
+from mage.files import check_no_address, write_text
 from mage.model.policy import Policy
 from mage.results.tensorboard import FOLDER, EventFile
 from mage.run_inspection import inspect_run, inspect_sweep, is_sweep
@@ -147,8 +147,9 @@ def load_policy(run: str | Path, device: str | torch.device = "cpu", scenario: s
 
 
 def check_run_directory(out: str | Path, resume: bool) -> Path:
-    """The run directory as a path; MageError where it is taken or, to resume, holds no run."""
+    """The run directory as a path; MageError where it is taken, an address or, to resume, holds no run."""
     folder = Path(out)
+    check_no_address(folder)
     if resume:
         if not (folder / "config.json").is_file():
             raise MageError(f"there is no run to resume in {folder}: config.json is missing; leave --resume out")

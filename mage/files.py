@@ -19,6 +19,7 @@ from mage.errors import DamagedError, MageError, first_line
 PATIENCE_SECONDS = 1800.0
 RETRY_SECONDS = 5.0
 SEAL = "checksums.json"
+SCHEMES = ("s3:", "gs:", "gcs:", "file:", "hdfs:", "abfs:", "abfss:", "http:", "https:")
 
 Written = TypeVar("Written")
 Say = Callable[[str], None]
@@ -50,6 +51,17 @@ def checksum(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_no_address(path: Path) -> None:
+    """MageError where an address such as s3://bucket/run is given for a path: it would be a folder called `s3:`."""
+    scheme = next((part for part in path.parts if part in SCHEMES), None)
+    if scheme:
+        address = f"{scheme}//{'/'.join(path.parts[path.parts.index(scheme) + 1 :])}"
+        raise MageError(
+            f"{address} is an address, and a run directory must be a path on a disk; a bucket is for copies of it, "
+            "as docs/clusters.md says"
+        )
 
 
 @contextmanager

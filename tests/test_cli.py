@@ -332,6 +332,15 @@ def test_a_run_directory_that_exists_is_left_alone(a_run: Path, maze_here: Path)
     assert {path: path.stat().st_mtime_ns for path in a_run.rglob("*")} == before
 
 
+def test_a_run_directory_in_a_bucket_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for command in (["train", "maze2d-umaze"], ["sweep", "maze2d-umaze"]):
+        assert "s3://bucket/run is an address" in error_of(*command, "--out", "s3://bucket/run")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_place_without_a_policy_or_results_is_named(tmp_path: Path) -> None:
     assert "policy.json is missing" in error_of("evaluate", tmp_path)
     assert f"no results at {tmp_path}" in error_of("results", "show", tmp_path)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from mage.errors import DamagedError, MageError
-from mage.files import SEAL, check_seal, patiently, replacing, seal, write_text
+from mage.files import SEAL, check_no_address, check_seal, patiently, replacing, seal, write_text
 from tests.processes import flip_last_byte
 
 
@@ -51,6 +51,18 @@ def test_a_place_that_cannot_be_written_is_told_in_one_sentence(tmp_path: Path) 
     (tmp_path / "file").touch()
     with pytest.raises(MageError, match=r"cannot write .*notes\.txt: .*choose another --out"):
         write_text(tmp_path / "file" / "notes.txt", "text")
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/run", "gs://bucket/run", "file:///runs/run"])
+def test_an_address_is_no_path_also_when_it_has_been_made_absolute(address: str) -> None:
+    for path in (Path(address), Path(address).absolute()):
+        with pytest.raises(MageError, match=f"^{address.replace(':///', '://')} is an address"):
+            check_no_address(path)
+
+
+def test_a_path_is_no_address(tmp_path: Path) -> None:
+    for path in (tmp_path, Path("runs/s3"), Path("runs/10:30:00"), Path("s3:bucket")):
+        check_no_address(path)
 
 
 @pytest.fixture

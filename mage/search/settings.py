@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from mage import scenarios
 from mage.config import FORMAT_VERSION, Config, load_config
 from mage.errors import MageError
-from mage.files import write_text
+from mage.files import check_no_address, write_text
 
 FEWEST_TRIALS_TO_STOP = 6
 GPU_UNITS = 10_000  # Ray counts a GPU in these
@@ -133,7 +133,8 @@ def claim_directory(out: Path, settings: SweepSettings, resume: bool) -> None:
 
 
 def check_free(out: Path) -> None:
-    """MageError where something is in the run directory already."""
+    """MageError where something is in the run directory already, or it is an address."""
+    check_no_address(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise MageError(f"the run directory {out} exists; choose another --out, or go on with it by --resume")
 
