@@ -9,16 +9,25 @@ from pyarrow import fs
 
 from mage.errors import MageError
 
+GOOGLE_PATIENCE = 60
+"""Seconds. By default Google's client tries again for a quarter of an hour, silently, also where it has no login."""
+
 
 def open_location(location: str | Path) -> tuple[fs.FileSystem, str]:
     """The file system of a path or URI, and the path on it."""
     if "://" not in str(location):
         return fs.LocalFileSystem(), Path(location).absolute().as_posix()
     try:
-        filesystem, root = fs.FileSystem.from_uri(str(location))
+        filesystem, root = fs.FileSystem.from_uri(_with_patience(str(location)))
     except (OSError, pa.ArrowException, ImportError) as error:
         raise MageError(f"cannot open {location}: {error}; give a path or a file://, s3:// or gs:// URI") from error
     return filesystem, root.rstrip("/")
+
+
+def _with_patience(uri: str) -> str:
+    if not uri.startswith(("gs://", "gcs://")) or "retry_limit_seconds=" in uri:
+        return uri
+    return f"{uri}{'&' if '?' in uri else '?'}retry_limit_seconds={GOOGLE_PATIENCE}"
 
 
 def all_files(filesystem: fs.FileSystem, root: str, location: str | Path) -> list[fs.FileInfo]:

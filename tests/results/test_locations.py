@@ -4,6 +4,10 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
+from mage.errors import MageError
+from mage.results import locations
 from mage.results.locations import all_files, open_location
 
 CHURN = 'while :; do mkdir -p "$1"/checkpoint_{1..30}/seed-0; rm -r "$1"; done'
@@ -20,3 +24,14 @@ def test_a_directory_is_listed_while_checkpoints_in_it_come_and_go(tmp_path: Pat
                 assert found == {"status.json"}
         finally:
             sweep.kill()
+
+
+def test_a_bucket_of_google_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locations, "GOOGLE_PATIENCE", 1)
+    where = "gs://anonymous@bucket/run?scheme=http&endpoint_override=127.0.0.1:9"  # nobody listens there
+    filesystem, root = open_location(where)
+    assert root == "bucket/run"
+    started = time.monotonic()
+    with pytest.raises(MageError, match="cannot read gs://"):
+        all_files(filesystem, root, where)
+    assert time.monotonic() - started < 60
