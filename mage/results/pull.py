@@ -10,8 +10,8 @@ from pyarrow import fs
 from mage.errors import MageError
 from mage.files import replacing
 from mage.results.files import is_result
-from mage.results.locations import all_files, open_location
-from mage.results.remote_head import pull_from_head, split_head
+from mage.results.locations import all_files, open_location, read_bytes
+from mage.results.remote_head import make_destination, pull_from_head, split_head
 
 
 def pull(location: str | Path, destination: str | Path) -> list[Path]:
@@ -38,6 +38,7 @@ def pull(location: str | Path, destination: str | Path) -> list[Path]:
     wanted = [(info, path) for info, path in found if is_result(path)]
     if not wanted:
         raise MageError(f"nothing to pull from {location}: it holds no results tables, config.json or plots")
+    make_destination(Path(destination))
     copied = []
     for info, path in wanted:
         target = Path(destination, path)
@@ -56,9 +57,8 @@ def _is_current(target: Path, source: fs.FileInfo) -> bool:
 
 def _copy(filesystem: fs.FileSystem, source: fs.FileInfo, target: Path) -> None:
     """Copies with the time of the source, so that two clocks that differ do not matter to the next pull."""
+    content = read_bytes(filesystem, PurePosixPath(source.path))
     with replacing(target) as temporary:
-        fs.copy_files(
-            source.path, str(temporary), source_filesystem=filesystem, destination_filesystem=fs.LocalFileSystem()
-        )
+        temporary.write_bytes(content)
         if source.mtime_ns:
             os.utime(temporary, ns=(source.mtime_ns, source.mtime_ns))

@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 
 from mage.errors import MageError
+from mage.files import check_no_address
 from mage.results.files import NOT_ENTERED, RESULT_FILES
 
 HEAD = re.compile(r"(?P<file>[^:]+\.ya?ml):(?P<path>[/~].*)")
@@ -41,8 +42,8 @@ def pull_from_head(cluster: Path, source: str, destination: Path) -> list[Path]:
         MageError: no cluster file, a head that cannot be reached, or nothing there.
     """
     text = cluster_file_for_results(cluster)
-    before = _times(destination)
-    destination.mkdir(parents=True, exist_ok=True)
+    before, folders = _times(destination), _folders(destination)
+    make_destination(destination)
     try:
         with tempfile.TemporaryDirectory() as folder:
             own = Path(folder, cluster.name)
@@ -50,7 +51,7 @@ def pull_from_head(cluster: Path, source: str, destination: Path) -> list[Path]:
             # with both slashes rsync copies what is in the one folder into the other
             _rsync_down(own, f"{source.rstrip('/')}/", f"{destination.absolute()}/", f"{cluster}:{source}")
     finally:
-        _remove_empty(destination)
+        _remove_empty(_folders(destination) - folders)
     after = _times(destination)
     if not after:
         raise MageError(f"nothing to pull from {cluster}:{source}: no results are there")
@@ -90,11 +91,26 @@ def _times(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
-def _remove_empty(folder: Path) -> None:
-    """rsync makes every folder that it looks into; those that got no file go."""
-    for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_dir():
-            with suppress(OSError):  # it is not empty
-                path.rmdir()
-    with suppress(OSError):
-        folder.rmdir()
+def make_destination(folder: Path) -> None:
+    """Makes the folder that is copied to, unless it is there.
+
+    Raises:
+        MageError: it is an address, or cannot be made.
+    """
+    check_no_address(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MageError(f"cannot copy to {folder}: {error.strerror}; choose another --to") from None
+
+
+def _folders(destination: Path) -> set[Path]:
+    """The folder that is copied to, if it is there, and all below."""
+    return {path for path in (destination, *destination.rglob("*")) if path.is_dir()}
+
+
+def _remove_empty(folders: set[Path]) -> None:
+    """rsync makes every folder that it looks into; of those that it made, the ones that got no file go."""
+    for path in sorted(folders, reverse=True):
+        with suppress(OSError):  # it is not empty
+            path.rmdir()

@@ -15,6 +15,7 @@ from pyarrow import fs
 
 from mage.errors import MageError
 from mage.results import load, load_statuses, pull, write_parquet
+from mage.results.pull import _copy
 from mage.results.remote_head import cluster_file_for_results, split_head
 from mage.results.status import write_status
 from tests.results.statuses import trial, under_way
@@ -53,6 +54,23 @@ def test_pull_again_copies_only_what_changed(tmp_path: Path) -> None:
 
     assert pull(run, tmp_path / "here") == [tmp_path / "here" / "results.parquet"]
     assert len(load(tmp_path / "here")) == 2
+
+
+def test_what_cannot_be_read_or_written_is_told_apart_in_one_line(tmp_path: Path) -> None:
+    run, file = finished_run(tmp_path / "run"), tmp_path / "file"
+    file.touch()
+    for there in (run, f"{CLUSTER}:/shared/runs"):
+        for here in (file, file / "below"):
+            with pytest.raises(MageError, match=r"cannot copy to .*/file.*; choose another --to"):
+                pull(there, here)
+    with pytest.raises(MageError, match="s3://bucket/here is an address"):
+        pull(run, "s3://bucket/here")
+    everything, gone = fs.LocalFileSystem(), run / "results.parquet"
+    (info,) = everything.get_file_info([str(gone)])
+    gone.unlink()
+    with pytest.raises(MageError, match=r"cannot read .*/results\.parquet"):
+        _copy(everything, info, tmp_path / "here" / "results.parquet")
+    assert not (tmp_path / "here").exists()
 
 
 def test_pull_from_a_directory_without_results_says_so(tmp_path: Path) -> None:
@@ -207,3 +225,7 @@ def test_a_head_that_cannot_be_pulled_from_is_one_line(tmp_path: Path, monkeypat
         pull(f"{CLUSTER}:/shared", tmp_path / "here")  # its head is still called head-EDIT
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "here").exists()
+    (tmp_path / "runs" / "mine" / "empty").mkdir(parents=True)
+    with pytest.raises(MageError, match="cannot pull from"):
+        pull(f"{CLUSTER}:/shared", tmp_path / "runs")
+    assert (tmp_path / "runs" / "mine" / "empty").is_dir()  # it was the user's before
