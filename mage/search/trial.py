@@ -22,6 +22,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from mage.config import Config, make_config, with_field
 from mage.data.trajectories import Trajectories
+from mage.errors import MageError
 from mage.evaluation.episodes import evaluate_policies
 from mage.evaluation.inspection import add_rollouts
 from mage.evaluation.rollout import Rollout, batches
@@ -76,13 +77,23 @@ def run_trial(point: Mapping[str, Any], settings: TrialSettings) -> None:
     """
     config = settings.configure(point)
     episodes = settings.folder / "episodes" / f"{config.hash()}.parquet"
-    if episodes.exists():
-        results = load(episodes)
-    else:
+    results = played_before(episodes, partial(complain, settings))
+    if results is None:
         results = _train_and_evaluate(config, point, settings)
         keep(partial(write_parquet, results, episodes), settings)
     drop_checkpoints(settings.folder, tune.get_context().get_trial_id())
     tune.report(measure(results) | {TIME: settings.evaluations + 1, "config_hash": config.hash()})
+
+
+def played_before(episodes: Path, say: Callable[[str], None]) -> pd.DataFrame | None:
+    """What an equal configuration has played; None where there is nothing, or nothing that can be read."""
+    if not episodes.exists():
+        return None
+    try:
+        return load(episodes)
+    except MageError as error:
+        say(f"{error}; this configuration is trained again")
+        return None
 
 
 def _train_and_evaluate(config: Config, point: Mapping[str, Any], settings: TrialSettings) -> pd.DataFrame:

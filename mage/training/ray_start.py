@@ -30,6 +30,7 @@ def start_ray(address: str | None = None) -> None:
         return
     # Ray's own lines stay in its log files: progress comes over a board, failures come back as errors
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    os.environ.setdefault("RAY_COLOR_PREFIX", "0")  # what its raylet warns of comes all the same: plain, for job logs
     if address != "local":
         try:
             found = services.get_ray_address_from_environment(address or "auto", None)
