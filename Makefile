@@ -16,7 +16,7 @@ PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 TORCH := $(shell grep '^torch==' requirements/lock.txt)
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: help install cluster sweep test lint format clean
+.PHONY: help install cluster optional sweep test lint format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */\1\t/' | expand -t 12
@@ -25,6 +25,9 @@ install: $(INSTALLED) ## Make the environment in .venv from requirements/lock.tx
 
 cluster: $(INSTALLED) ## Add what Ray clusters need; with CLOUD=aws or CLOUD=gcp, that cloud's client too
 	$(PIP_INSTALL) $(addprefix -r requirements/,$(addsuffix .txt,cluster $(CLOUD)))
+
+optional: cluster ## Add what the tests of optional features need: OGBench, W&B, MLflow, S3, the clouds' clients
+	$(PIP_INSTALL) $(addprefix -r requirements/,$(addsuffix .txt,aws gcp optional))
 
 sweep: $(INSTALLED) ## Run the small maze sweep; pass options with ARGS="--trials 8"
 	$(BIN)/python tune/sweep_maze2d.py --preset cpu $(ARGS)
