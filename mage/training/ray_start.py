@@ -45,7 +45,8 @@ def start_ray(address: str | None = None) -> None:
                 raise MageError(f"no Ray cluster answers at {address}: {_first_line(error)}{hint}") from None
     stay_on_loopback()
     keep_token_private()
-    ray.init(address="local", log_to_driver=False, logging_level="error")
+    # a sweep shows itself; the dashboard is eleven more processes, for which Ray waits when it starts
+    ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="error")
 
 
 def stay_on_loopback() -> None:
