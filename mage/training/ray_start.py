@@ -24,7 +24,7 @@ def start_ray(address: str | None = None) -> None:
             whoever lacks the token.
 
     Raises:
-        MageError: no cluster answers at that address, or the token cannot be kept from others.
+        MageError: no cluster answers at that address, a new one does not start, or the token cannot be kept private.
     """
     if ray.is_initialized():
         return
@@ -46,7 +46,13 @@ def start_ray(address: str | None = None) -> None:
     stay_on_loopback()
     keep_token_private()
     # a sweep shows itself; the dashboard is eleven more processes, for which Ray waits when it starts
-    ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="error")
+    try:
+        ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="error")
+    except Exception as error:  # its processes failed, each with an error of its own, or took too long to start
+        raise MageError(
+            f"Ray does not start here: {_first_line(error).rstrip('.')}. Its logs are in /tmp/ray/session_latest/logs, "
+            "unless RAY_TMPDIR says otherwise; where the machine was too busy, try again"
+        ) from None
 
 
 def stay_on_loopback() -> None:

@@ -85,6 +85,16 @@ def test_a_token_that_cannot_be_kept_private_is_an_error(token: Path, monkeypatc
     assert mode(token.parent.parent / "mine") == 0o600
 
 
+def test_a_ray_that_does_not_start_is_told_in_a_line_with_its_logs(token: Path) -> None:
+    nowhere = {**os.environ, "RAY_TMPDIR": "/proc/nowhere"}
+    done = subprocess.run(
+        [sys.executable, "-c", JOIN, "local"], env=nowhere, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode and "joined" not in done.stdout
+    last = done.stderr.splitlines()[-1]
+    assert "MageError: Ray does not start here" in last and "/proc/nowhere" in last and "try again" in last
+
+
 @pytest.fixture
 def started(token: Path) -> Iterator[tuple[str, list[str]]]:
     """A Ray that `start_ray` has started, for a user who had no token: its address, and all on which it listens."""
