@@ -34,7 +34,11 @@ def start_ray(address: str | None = None) -> None:
     if address != "local":
         try:
             found = services.get_ray_address_from_environment(address or "auto", None)
-            if found.startswith("127.") and found in services.find_gcs_addresses():
+            running = services.find_gcs_addresses()
+            if address in (None, "auto") and not os.environ.get("RAY_ADDRESS") and found not in running:
+                # in Ray's folder since a Ray that was killed; to find nobody there takes Ray minutes
+                raise ConnectionError(f"the one at {found} has ended")
+            if found.startswith("127.") and found in running:
                 stay_on_loopback()  # else Ray looks for it on another address of this machine
             ray.init(address=address or "auto", log_to_driver=False, logging_level="error")
             return

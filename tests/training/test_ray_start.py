@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ray._private import services
 
 from mage.errors import MageError
 from mage.training.ray_start import keep_token_private
@@ -93,6 +94,18 @@ def test_a_ray_that_does_not_start_is_told_in_a_line_with_its_logs(token: Path) 
     assert done.returncode and "joined" not in done.stdout
     last = done.stderr.splitlines()[-1]
     assert "MageError: Ray does not start here" in last and "/proc/nowhere" in last and "try again" in last
+
+
+def test_a_cluster_that_was_killed_is_not_waited_for(token: Path, tmp_path: Path) -> None:
+    if services.find_gcs_addresses():
+        pytest.skip("a Ray runs on this machine, which would be joined")
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("192.0.2.7:6379")
+    command = [sys.executable, "-c", JOIN, "auto"]
+    left_behind = {**os.environ, "RAY_TMPDIR": str(tmp_path)}
+    done = subprocess.run(command, env=left_behind, capture_output=True, text=True, timeout=60)
+    last = done.stderr.splitlines()[-1]
+    assert "no Ray cluster answers at auto" in last and "192.0.2.7:6379 has ended" in last
 
 
 @pytest.fixture
