@@ -1,0 +1,56 @@
+"""The ablation tables of ablation_cpu.md, from runs of `tune/ablation.py` made a scenario, or machine, at a time.
+
+python benchmarks/ablation.py --add runs/ablation   # takes what a run has measured into ablation_cpu.csv, a row a seed
+python benchmarks/ablation.py                       # prints the tables, measured beside published
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from mage.results.ablation import compare_ablation, to_markdown
+from mage.search.ablation import AblationTable, get_tables
+from mage.search.measurements import scores
+
+SEEDS = Path(__file__).with_name("ablation_cpu.csv")
+ROW = ["table", "scenario", "variant"]
+TABLES = ("20", "21", "5")
+
+
+def main() -> None:
+    """Adds a run where one is named, and prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--add", type=Path, metavar="RUN", help="the run directory of an ablation")
+    parser.add_argument("--table", nargs="+", default=TABLES, metavar="N")
+    options = parser.parse_args()
+    tables = get_tables(options.table)
+    seeds = pd.read_csv(SEEDS) if SEEDS.exists() else pd.DataFrame(columns=ROW)
+    if options.add:
+        seeds = with_run(seeds, tables, options.add)
+        seeds.round(4).to_csv(SEEDS, index=False)
+    for table in tables:
+        if len(own := seeds[seeds["table"] == table.number]):
+            print(markdown(table, own))
+
+
+def with_run(seeds: pd.DataFrame, tables: Sequence[AblationTable], run: Path) -> pd.DataFrame:
+    """The seeds with those of a run, which replace what there was of the same rows."""
+    found = pd.concat([scores(table, run).replicates.assign(table=table.number) for table in tables])
+    kept = seeds[~seeds.set_index(ROW).index.isin(found.set_index(ROW).index)]
+    together = pd.concat([kept, found]) if len(kept) else found
+    return together[[*ROW, *together.columns.difference(ROW)]].sort_values(ROW, kind="stable")
+
+
+def markdown(table: AblationTable, seeds: pd.DataFrame) -> str:
+    """Measured beside published, for the scenarios of which there is something."""
+    measured = list(dict.fromkeys(seeds["scenario"]))
+    compared = compare_ablation(seeds, table.number, list(table.variants), table.reference, measured)
+    return to_markdown(compared, table.title, table.reference, table.notes)
+
+
+if __name__ == "__main__":
+    main()
