@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mage.errors import MageError
 from mage.results.ablation import compare_ablation, to_markdown
 from mage.search.ablation import AblationTable, get_tables
 from mage.search.measurements import scores
@@ -30,7 +31,10 @@ def main() -> None:
     tables = get_tables(options.table)
     seeds = pd.read_csv(SEEDS) if SEEDS.exists() else pd.DataFrame(columns=ROW)
     if options.add:
-        seeds = with_run(seeds, tables, options.add)
+        try:
+            seeds = with_run(seeds, tables, options.add)
+        except MageError as error:
+            parser.error(str(error))
         seeds.round(4).to_csv(SEEDS, index=False)
     for table in tables:
         if len(own := seeds[seeds["table"] == table.number]):

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 import mage
 from benchmarks.table import environment_lines, markdown
-from mage.config import get_field, make_config
+from mage.config import field_names, get_field, make_config
+from mage.model.policy import Policy
 
 SAMPLINGS = ("greedy", "sample", "expected")
 
@@ -25,33 +27,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, metavar="RUN")
     parser.add_argument("--scenario", required=True, metavar="NAME")
-    parser.add_argument("--field", required=True, help="of the configuration")
+    parser.add_argument("--field", required=True, choices=field_names(), metavar="FIELD", help="of the configuration")
     parser.add_argument("--set", nargs="+", default=[], metavar="FIELD=VALUE", help="what a policy must have")
     parser.add_argument("--sampling", nargs="+", default=SAMPLINGS, choices=SAMPLINGS)
     parser.add_argument("--episodes", type=int, default=100)
     options = parser.parse_args()
-    wanted = [entry.split("=", 1) for entry in options.set]
-    rows = []
-    for folder in sorted((options.run / options.scenario / "policies").glob("*/seed-*")):
-        policy = mage.load_policy(folder)
-        trained = policy.config
-        if any(str(get_field(trained, field)) != value for field, value in wanted):
-            continue
-        for sampling in options.sampling:
-            policy.config = make_config(trained.model_dump(), [f"policy.sampling={sampling}"])
-            played = mage.evaluate(policy, options.episodes)
-            rows.append(
-                {
-                    options.field: get_field(trained, options.field),
-                    "sampling": sampling,
-                    "seed": policy.training_seed,
-                    "score": played["normalized_score"].mean(),
-                    "success": 100 * played["success"].astype(float).mean(),
-                }
-            )
-            print(rows[-1], flush=True)
+    wanted = [entry.partition("=")[::2] for entry in options.set]
+    if unknown := [field for field, _ in wanted if field not in field_names()]:
+        parser.error(f"--set: no field of the configuration is called {unknown[0]}")
+    folder = options.run / options.scenario / "policies"
+    policies = [mage.load_policy(path) for path in sorted(folder.glob("*/seed-*"))]
+    matching = [each for each in policies if all(str(get_field(each.config, name)) == text for name, text in wanted)]
+    if not matching:
+        parser.error(f"none of the {len(policies)} policies in {folder} has {' '.join(options.set) or 'been trained'}")
+    rows = [play(policy, how, options.field, options.episodes) for policy in matching for how in options.sampling]
     print("\n".join(environment_lines()) + "\n")
     print(markdown(over_seeds(pd.DataFrame(rows), options.field)))
+
+
+def play(policy: Policy, sampling: str, field: str, episodes: int) -> dict[str, Any]:
+    """What a policy scores with that way to choose tokens; told at once, since it takes most of a minute."""
+    policy.config = make_config(policy.config.model_dump(), [f"policy.sampling={sampling}"])
+    played = mage.evaluate(policy, episodes)
+    score, success = float(played["normalized_score"].mean()), 100 * float(played["success"].astype(float).mean())
+    described = {field: get_field(policy.config, field), "sampling": sampling, "seed": policy.training_seed}
+    print(f"{described}: score {score:.1f}, success {success:.0f} %", flush=True)
+    return {**described, "score": score, "success": success}
 
 
 def over_seeds(rows: pd.DataFrame, field: str) -> pd.DataFrame:

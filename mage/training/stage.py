@@ -83,7 +83,7 @@ class Stage:
         seeds = [np.random.SeedSequence([self.seed, stage, step, part]).generate_state(1) for part in (0, 1 + rank())]
         shared = torch.Generator().manual_seed(int(seeds[0][0]))
         own = torch.Generator(self.device).manual_seed(int(seeds[1][0]))
-        # dropout takes no generator; torch.manual_seed would print the stack each time, for GPUs that are not there
+        # dropout takes no generator; torch.manual_seed would format a stack trace at every step
         torch.default_generator.manual_seed(int(seeds[1][0]))
         if self.device.type == "cuda":
             torch.cuda.manual_seed(int(seeds[1][0]))
