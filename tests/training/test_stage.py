@@ -25,9 +25,19 @@ class Line(nn.Module):
         return {"slope": self.slope}
 
 
-def stage(steps: int = 100, rate: float = 0.1, seed: int = 0, name: str = "autoencoder") -> Stage:
+class DroppingLine(Line):
+    """Drops units as a transformer does: by the process's own generator, whatever the one that it is given."""
+
+    def forward(self, indices_B: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        loss, info = super().forward(indices_B, generator)
+        return loss, info | {"kept": nn.functional.dropout(torch.ones(1000)).sum()}
+
+
+def stage(
+    steps: int = 100, rate: float = 0.1, seed: int = 0, name: str = "autoencoder", line: type[Line] = Line
+) -> Stage:
     config = StageConfig(steps=steps, batch_size=4, learning_rate=rate, warmup_steps=0, weight_decay=0)
-    return Stage(name, Line(), 10, config, TrainingConfig(log_every=10), seed)
+    return Stage(name, line(), 10, config, TrainingConfig(log_every=10), seed)
 
 
 def test_a_stage_learns_and_logs_as_often_as_told() -> None:
@@ -53,6 +63,17 @@ def test_seed_stage_and_step_decide_the_randomness_and_nothing_else() -> None:
     assert windows(stage()) == windows(stage())
     assert len({tuple(windows(made)) for made in (stage(), stage(seed=1), stage(name="transformer"))}) == 3
     assert len(set(windows(stage()))) > 3
+
+
+def test_seed_and_step_decide_what_dropout_drops() -> None:
+    def kept(made: Stage) -> list[float]:
+        return [float(made.train_step()["kept"]) for _ in range(20)]
+
+    first = kept(stage(line=DroppingLine))
+    torch.rand(7)
+    assert kept(stage(line=DroppingLine)) == first
+    assert kept(stage(line=DroppingLine, seed=1)) != first
+    assert len(set(first)) > 3
 
 
 def test_a_loss_that_is_no_number_ends_the_stage_with_advice() -> None:
