@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+from scipy.stats import f_oneway
 
 from mage.errors import MageError
 from mage.results.ablation import compare_ablation, to_markdown
@@ -39,6 +40,7 @@ def main() -> None:
     for table in tables:
         if len(own := seeds[seeds["table"] == table.number]):
             print(markdown(table, own))
+            print("\n".join(variance_lines(own)) + "\n")
 
 
 def with_run(seeds: pd.DataFrame, tables: Sequence[AblationTable], run: Path) -> pd.DataFrame:
@@ -54,6 +56,17 @@ def markdown(table: AblationTable, seeds: pd.DataFrame) -> str:
     measured = list(dict.fromkeys(seeds["scenario"]))
     compared = compare_ablation(seeds, table.number, list(table.variants), table.reference, measured)
     return to_markdown(compared, table.title, table.reference, table.notes)
+
+
+def variance_lines(seeds: pd.DataFrame) -> list[str]:
+    """Whether the rows of a table differ at all by more than their seeds do: a line a scenario."""
+    lines = []
+    for scenario, own in seeds.groupby("scenario"):
+        rows = own.groupby("variant")["value"]
+        found = f_oneway(*(values for _, values in rows))
+        within, told = rows.var().mean() ** 0.5, f"F = {found.statistic:.2f}, p = {found.pvalue:.2f}"
+        lines.append(f"- {scenario}, one-way analysis of variance: {told}; seeds of a row deviate by {within:.1f}.")
+    return lines
 
 
 if __name__ == "__main__":
