@@ -40,7 +40,7 @@ def main() -> None:
     for table in tables:
         if len(own := seeds[seeds["table"] == table.number]):
             print(markdown(table, own))
-            print("\n".join(variance_lines(own)) + "\n")
+            print("\n".join([*variance_lines(own), ""]))
 
 
 def with_run(seeds: pd.DataFrame, tables: Sequence[AblationTable], run: Path) -> pd.DataFrame:
@@ -63,6 +63,8 @@ def variance_lines(seeds: pd.DataFrame) -> list[str]:
     lines = []
     for scenario, own in seeds.groupby("scenario"):
         rows = own.groupby("variant")["value"]
+        if rows.ngroups < 2 or len(own) == rows.ngroups:  # one row, or one seed of each: nothing to judge by
+            continue
         found = f_oneway(*(values for _, values in rows))
         within, told = rows.var().mean() ** 0.5, f"F = {found.statistic:.2f}, p = {found.pvalue:.2f}"
         lines.append(f"- {scenario}, one-way analysis of variance: {told}; seeds of a row deviate by {within:.1f}.")

@@ -44,6 +44,7 @@ def measured(policy: Mapping[str, Any]) -> dict[str, Any]:
         "variant": policy["swept"]["variant"],
         "reconstruction error": data["scales"][-1]["reconstruction_error"],
         "s_0 error of generated Z": data["condition"]["generated"]["plain"]["state"],
+        "action error, true Z": data["actions"]["true"],
         "action error, generated Z": data["actions"]["generated"],
         "the same, Z of other windows": data["actions"]["generated_shuffled"],
         "variance of actions": data["actions"]["variance"],
