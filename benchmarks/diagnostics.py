@@ -15,7 +15,7 @@ import pandas as pd
 
 from benchmarks.table import environment_lines, markdown
 from mage.errors import MageError
-from mage.run_inspection import inspect_sweep
+from mage.inspection.read import inspect_sweep
 
 
 def main() -> None:

@@ -16,8 +16,9 @@ import pandas as pd
 
 import mage
 from benchmarks.table import environment_lines, markdown
+from mage.algorithms.mage.algorithm import Mage
 from mage.config import field_names, get_field, make_config
-from mage.model.policy import Policy
+from mage.interface import Policy
 
 SAMPLINGS = ("greedy", "sample", "expected")
 
@@ -37,9 +38,12 @@ def main() -> None:
         parser.error(f"--set: no field of the configuration is called {unknown[0]}")
     folder = options.run / options.scenario / "policies"
     policies = [mage.load_policy(path) for path in sorted(folder.glob("*/seed-*"))]
+    policies = [policy for policy in policies if isinstance(policy.agent, Mage)]
     matching = [each for each in policies if all(str(get_field(each.config, name)) == text for name, text in wanted)]
     if not matching:
-        parser.error(f"none of the {len(policies)} policies in {folder} has {' '.join(options.set) or 'been trained'}")
+        parser.error(
+            f"none of the {len(policies)} MAGE policies in {folder} has {' '.join(options.set) or 'been trained'}"
+        )
     rows = [play(policy, how, options.field, options.episodes) for policy in matching for how in options.sampling]
     print("\n".join(environment_lines()) + "\n")
     print(markdown(over_seeds(pd.DataFrame(rows), options.field)))
@@ -47,7 +51,10 @@ def main() -> None:
 
 def play(policy: Policy, sampling: str, field: str, episodes: int) -> dict[str, Any]:
     """What a policy scores with that way to choose tokens; told at once, since it takes most of a minute."""
-    policy.config = make_config(policy.config.model_dump(), [f"policy.sampling={sampling}"])
+    config = make_config(policy.config.model_dump(), [f"policy.sampling={sampling}"])
+    agent = type(policy.agent)(config, policy.agent.sizes, policy.statistics)
+    agent.load_state_dict(policy.agent.state_dict())
+    policy = Policy(agent, policy.task, policy.target_return, policy.training_seed)
     played = mage.evaluate(policy, episodes)
     score, success = float(played["normalized_score"].mean()), 100 * float(played["success"].astype(float).mean())
     described = {field: get_field(policy.config, field), "sampling": sampling, "seed": policy.training_seed}

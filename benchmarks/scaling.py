@@ -22,7 +22,7 @@ import psutil
 
 from benchmarks.table import environment_lines, markdown
 from mage import scenarios
-from mage.config import Config, load_config
+from mage.config import AlgorithmConfig, load_config
 from mage.data.sources import load_trajectories
 from mage.search.script import make_settings
 
@@ -81,7 +81,7 @@ def trained_in(trajectories: object, steps: int, checkpoint_every: int, workers:
     from mage.training.ray_train import Placement, train_with_ray
 
     changes = (f"training.reference.steps={steps}", f"training.checkpoint_every={checkpoint_every}")
-    config: Config = load_config("cpu", (*NEXT_TO_NOTHING, *changes), scenarios.get(SCENARIO).domain)
+    config: AlgorithmConfig = load_config("cpu", (*NEXT_TO_NOTHING, *changes), scenarios.get(SCENARIO).domain)
     with tempfile.TemporaryDirectory() as storage:
         return seconds(lambda: train_with_ray(trajectories, config, [0], "run", storage, Placement(workers=workers)))
 

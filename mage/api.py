@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mage import scenarios
-from mage.config import Config, load_config
+from mage.config import AlgorithmConfig, load_config
 from mage.data.environments import check_environment
 from mage.data.sources import load_trajectories
 from mage.data.trajectories import Trajectories
 from mage.errors import MageError
 from mage.evaluation.episodes import evaluate_policies
 from mage.files import check_no_address, write_text
-from mage.model.policy import Policy
+from mage.inspection.read import inspect_run, inspect_sweep, is_sweep
+from mage.interface.policy import Policy
+from mage.interface.policy import load_policy as read_policy
 from mage.results.tensorboard import FOLDER, EventFile
-from mage.run_inspection import inspect_run, inspect_sweep, is_sweep
-from mage.training.algorithms import load_policy as read_policy
+from mage.training.artefacts import Log
 from mage.training.checkpoint import keep_checkpoint, resume_training
 from mage.training.inspection import inspect_training
-from mage.training.trainer import Log, Trained, Trainer, choose_device, log_row, save_run
+from mage.training.trainer import Trained, Trainer, choose_device, log_row, save_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,14 +37,15 @@ def train(
     dataset: str | None = None,
     dataset_namespace: str | None = None,
     preset: str = "cpu",
-    overrides: Iterable[str] = (),
+    overrides: Sequence[str] = (),
     seed: int = 0,
     out: str | Path | None = None,
     resume: bool = False,
     workers: int = 0,
     log: Log = print,
+    algorithm: str | None = None,
 ) -> Policy:
-    """Trains MAGE, both stages, on one dataset and returns the policy.
+    """Trains an algorithm, all its stages, on one dataset and returns the policy.
 
     Args:
         scenario: a name from `mage.scenarios.names()`; may be left out with `dataset`.
@@ -57,13 +59,14 @@ def train(
         workers: Ray Train workers (Ray is started if it is not running); 0 trains in this process, with the same
         result.
         log: is told a line of progress now and then.
+        algorithm: a name of `mage algorithms`, or `module:Class`; by default MAGE, or what the overrides say.
 
     Raises:
         MageError: unknown scenario, missing or broken dataset, an evaluation environment that does not fit it, bad
             configuration, or a run directory that exists.
     """
     known = scenarios.get(scenario) if scenario else None
-    config = load_config(preset, overrides, known.domain if known else None)
+    config = load_config(preset, overrides, known.domain if known else None, algorithm)
     folder = check_run_directory(out, resume) if out else None
     trajectories = load_trajectories(known, dataset, dataset_namespace)
     check_environment(trajectories)
@@ -158,7 +161,9 @@ def check_run_directory(out: str | Path, resume: bool) -> Path:
     return folder
 
 
-def _train_here(trajectories: Trajectories, config: Config, seed: int, folder: Path | None, log: Log) -> Trained:
+def _train_here(
+    trajectories: Trajectories, config: AlgorithmConfig, seed: int, folder: Path | None, log: Log
+) -> Trained:
     torch.set_num_threads(config.training.threads)
     curves = EventFile(folder / FOLDER) if folder else None
 
@@ -183,7 +188,7 @@ def _train_here(trajectories: Trajectories, config: Config, seed: int, folder: P
 
 
 def _train_on_workers(
-    trajectories: Trajectories, config: Config, seed: int, workers: int, folder: Path | None, log: Log
+    trajectories: Trajectories, config: AlgorithmConfig, seed: int, workers: int, folder: Path | None, log: Log
 ) -> Trained:
     import tempfile
 

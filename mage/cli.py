@@ -8,23 +8,31 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.core import TyperGroup
 
 from mage import __version__, console, scenarios
+from mage.cli_algorithms import algorithms, config
 from mage.cli_data import data
-from mage.cli_options import Dataset, Namespace, ScenarioName, check_choice
+from mage.cli_options import (
+    AlgorithmName,
+    Dataset,
+    Namespace,
+    OwnAlgorithm,
+    ScenarioName,
+    check_choice,
+    import_own,
+    named,
+)
 from mage.cli_results import results
 from mage.errors import MageError
 
+if TYPE_CHECKING:
+    from mage.config import AlgorithmConfig
+
 INTERRUPTED = 130
-DEFAULT_SPACE = (
-    "autoencoder.num_scales=[1,2,4]",
-    "autoencoder.codebook_size=[64,128,256]",
-    "transformer.depth=[1,2,3]",
-)
 
 
 class Commands(TyperGroup):
@@ -49,6 +57,8 @@ main = typer.Typer(
 )
 main.add_typer(data, name="data")
 main.add_typer(results, name="results")
+main.add_typer(config, name="config")
+main.command("algorithms")(algorithms)
 
 Preset = Annotated[str, typer.Option(metavar="NAME", help="The configuration to start from: cpu, paper or default.")]
 Overrides = Annotated[
@@ -86,6 +96,7 @@ def train(
     scenario: ScenarioName = None,
     dataset: Dataset = None,
     dataset_namespace: Namespace = None,
+    algorithm: AlgorithmName = None,
     preset: Preset = "cpu",
     overrides: Overrides = None,
     seed: Annotated[int, typer.Option(min=0, help="Training seed.")] = 0,
@@ -95,10 +106,17 @@ def train(
     ] = None,
     resume: Resume = False,
     workers: Annotated[int, typer.Option(min=0, help="Ray Train workers; 0 trains in this process.")] = 0,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print the configuration that would be trained, and end.")
+    ] = False,
 ) -> None:
-    """Train both stages on one dataset, with one seed."""
+    """Train an algorithm on one dataset, with one seed."""
     check_choice(scenario, dataset, dataset_namespace)
-    _check_configuration(scenario, preset, overrides)
+    algorithm = named(algorithm)
+    checked = _check_configuration(scenario, preset, overrides, algorithm)
+    if print_config:
+        print(checked.model_dump_json(indent=1))
+        return
     if resume and out is None:
         raise MageError("--resume needs --out: the run directory of the training to go on with")
     name = (scenario or dataset or "").replace("/", "-")
@@ -116,6 +134,7 @@ def train(
         resume=resume,
         workers=workers,
         log=_say,
+        algorithm=algorithm,
     )
     _say(f"policy: {folder / 'policy.safetensors'}, target return {policy.target_return:.6g}")
     _say(f"look into it with: mage inspect {folder}")
@@ -131,10 +150,12 @@ def evaluate(
     episodes: Annotated[int | None, typer.Option(min=1, show_default="the scenario's protocol, 100")] = None,
     actors: Annotated[int, typer.Option(min=0, help="Ray actors; 0 plays in this process. Same episodes.")] = 0,
     scenario: Annotated[str | None, typer.Option(metavar="NAME", help="Refuse a policy of any other scenario.")] = None,
+    algorithm: OwnAlgorithm = None,
 ) -> None:
     """Play a policy in its dataset's evaluation environment and write RUN/episodes.parquet."""
     if scenario:
         scenarios.get(scenario)
+    import_own(algorithm)
     import mage
 
     mage.load_policy(run, scenario=scenario)
@@ -151,12 +172,14 @@ def inspect(
     ] = None,
     actors: Annotated[int, typer.Option(min=0, help="Ray actors; 0 plays in this process.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+    algorithm: OwnAlgorithm = None,
 ) -> None:
     """Show why a policy scores what it scores, and play it with low and high target returns if that is missing."""
     import json
 
+    import_own(algorithm)
     import mage
-    from mage.inspect_view import print_inspection, print_sweep
+    from mage.cli_inspection import print_inspection, print_sweep
 
     inspection = mage.inspect(run, episodes, actors)
     if as_json:
@@ -172,8 +195,13 @@ def sweep(
     names: Annotated[list[str], typer.Argument(metavar="SCENARIO...", help="Swept one after the other.")],
     space: Annotated[
         list[str] | None,
-        typer.Option(metavar="FIELD=[A,B]", help="A field to sweep; repeatable.", show_default=" ".join(DEFAULT_SPACE)),
+        typer.Option(
+            metavar="FIELD=[A,B]",
+            help="A field to sweep; repeatable.",
+            show_default="the algorithm's own space: `mage algorithms NAME`",
+        ),
     ] = None,
+    algorithm: AlgorithmName = None,
     preset: Preset = "cpu",
     trials: Annotated[int, typer.Option(min=1, help="Configurations tried per scenario.")] = 4,
     seeds: Annotated[int, typer.Option(min=1, help="Training seeds a configuration.")] = 1,
@@ -195,7 +223,7 @@ def sweep(
         int | None,
         typer.Option(
             min=0,
-            help="Short evaluations inside stage 2, at each of which the worst third of the trials ends.",
+            help="Short evaluations during training, at each of which the worst third of the trials ends.",
             show_default="1, but 0 with fewer than 6 trials",
         ),
     ] = None,
@@ -220,14 +248,16 @@ def sweep(
     ] = None,
 ) -> None:
     """Search a space of configurations with Ray Tune and Optuna."""
+    algorithm = named(algorithm)
     for name in names:
-        _check_configuration(name, preset, overrides)
+        _check_configuration(name, preset, overrides, algorithm)
     from mage.search.script import make_settings, run_directory, sweep_and_print
-    from mage.search.space import parse_space
+    from mage.search.space import parse_space, space_of
 
     settings = make_settings(
         scenarios=names,
-        space=parse_space(space or DEFAULT_SPACE),
+        space=parse_space(space) if space else space_of(algorithm, overrides or ()),
+        algorithm=algorithm,
         preset=preset,
         overrides=overrides or (),
         trials=trials,
@@ -248,11 +278,13 @@ def sweep(
     sweep_and_print(settings, run_directory(out, "sweep", resume), resume, address, track or ())
 
 
-def _check_configuration(scenario: str | None, preset: str, overrides: list[str] | None) -> None:
-    """Fails on an unknown scenario or an impossible configuration before anything heavy is imported."""
+def _check_configuration(
+    scenario: str | None, preset: str, overrides: list[str] | None, algorithm: str | None
+) -> AlgorithmConfig:
+    """Fails on an unknown scenario or algorithm before anything heavy is imported, then on what cannot be."""
     from mage.config import load_config
 
-    load_config(preset, overrides or (), scenarios.get(scenario).domain if scenario else None)
+    return load_config(preset, overrides or (), scenarios.get(scenario).domain if scenario else None, algorithm)
 
 
 def _say(line: str) -> None:

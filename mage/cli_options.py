@@ -14,6 +14,36 @@ Namespace = Annotated[
     str | None,
     typer.Option("--dataset-namespace", metavar="NAME", help="Take the scenario's dataset from this local namespace."),
 ]
+AlgorithmName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Of `mage algorithms`, or a class: module:Class, file.py:Class.", show_default="mage"
+    ),
+]
+OwnAlgorithm = Annotated[
+    str | None,
+    typer.Option("--algorithm", metavar="module:Class", help="The class of a run whose algorithm is not installed."),
+]
+
+
+def named(algorithm: str | None) -> str | None:
+    """The algorithm by the name under which it is found from here on; MageError where there can be none of it."""
+    from mage import registry
+
+    if algorithm is None:
+        return None
+    algorithm = registry.make_importable(algorithm)
+    registry.check_name(algorithm)
+    return algorithm
+
+
+def import_own(algorithm: str | None) -> None:
+    """Imports the class that a run on disk names, since its user asks for it."""
+    from mage import registry
+
+    name = named(algorithm)
+    if name is not None:
+        registry.get(name)
 
 
 def check_choice(scenario: str | None, dataset: str | None, namespace: str | None) -> None:

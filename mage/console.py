@@ -59,11 +59,8 @@ def print_scenarios(namespace: str | None = None) -> None:
 
 
 def print_scenario(scenario: Scenario, namespace: str | None = None) -> None:
-    """Everything that the registry says of one scenario, with the `paper` preset's codebook size for its domain."""
-    from mage.config import load_config
-
+    """Everything that the registry says of one scenario."""
     entry = scenario.model_dump()
-    entry["codebook_size (paper preset)"] = load_config("paper", (), scenario.domain).autoencoder.codebook_size
     entry["here"] = datasets_here(scenario, namespace) or "no"
     print_description({name: value for name, value in entry.items() if value not in (None, {}, ())})
 

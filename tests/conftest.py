@@ -9,11 +9,15 @@ import torch
 from hypothesis import settings
 
 from mage import scenarios
-from mage.config import Config, make_config
+from mage.algorithms.mage.config import MageConfig
+from mage.config import make_config
 from mage.data import maze2d
 from mage.data.sources import load_trajectories
 from mage.data.trajectories import Trajectories
-from mage.model.policy import Policy
+from mage.evaluation.inspection import inspect_rollouts
+from mage.inspection.document import Inspection
+from mage.interface import Policy
+from mage.training.inspection import inspect_training
 from mage.training.trainer import Trainer
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # a missing dataset is missing at once; read when the hub's client is imported
@@ -56,13 +60,13 @@ def minari_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_config() -> Config:
-    """All three stages in 70 steps, about half a second."""
+def tiny_config() -> MageConfig:
+    """All three stages of MAGE in 70 steps, about half a second."""
     stage = {"batch_size": 16, "learning_rate": 4e-3, "warmup_steps": 5}
     network = {"embed_dim": 16, "num_heads": 2, "dropout": 0.1}
     blocks = {"encoder_blocks": 1, "decoder_blocks": 1}
     codes = {"codebook_size": 16, "code_dim": 8, "num_scales": 3, "scales": [1, 3, 8]}
-    return make_config(
+    config = make_config(
         {
             "autoencoder": network | blocks | codes,
             "inverse_dynamics": {"hidden_dim": 32, "hidden_layers": 1},
@@ -77,10 +81,12 @@ def tiny_config() -> Config:
             "evaluation": {"batch_size": 5},
         }
     )
+    assert isinstance(config, MageConfig)
+    return config
 
 
 @pytest.fixture(scope="session")
-def tiny_trainer(tiny_maze: Trajectories, tiny_config: Config) -> Trainer:
+def tiny_trainer(tiny_maze: Trajectories, tiny_config: MageConfig) -> Trainer:
     """Trained to the end with seed 0; not to be trained further or changed."""
     trainer = Trainer(tiny_maze, tiny_config, seed=0)
     trainer.advance(trainer.total_steps)
@@ -91,6 +97,19 @@ def tiny_trainer(tiny_maze: Trajectories, tiny_config: Config) -> Trainer:
 def tiny_policy(tiny_trainer: Trainer) -> Policy:
     """The policy of `tiny_trainer`; not to be changed."""
     return tiny_trainer.policy()
+
+
+@pytest.fixture(scope="session")
+def tiny_inspection(tiny_trainer: Trainer) -> Inspection:
+    """What training says of `tiny_trainer`; not to be changed."""
+    return inspect_training(tiny_trainer)
+
+
+@pytest.fixture(scope="session")
+def tiny_scan(tiny_policy: Policy, tiny_inspection: Inspection) -> Inspection:
+    """The same with rollouts, of 3 episodes a target; not to be changed."""
+    (rollouts,) = inspect_rollouts([tiny_policy], [tiny_inspection["targets"]], 3)
+    return tiny_inspection | {"rollouts": rollouts}
 
 
 @pytest.fixture

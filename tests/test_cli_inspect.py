@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 import mage
-from mage.config import Config, make_config
+from mage.config import AlgorithmConfig, make_config
 from mage.data.trajectories import Trajectories
 from mage.evaluation.episodes import evaluate_policies
 from mage.evaluation.inspection import add_rollouts
 from mage.files import write_json
-from mage.model.policy import Policy
+from mage.interface import Policy
 from mage.results import write_parquet
 from mage.training.inspection import inspect_training
 from mage.training.trainer import Trained, Trainer, save_run
@@ -30,7 +30,9 @@ def run_folder(tiny_trainer: Trainer, tiny_policy: Policy, tmp_path_factory: pyt
 
 
 @pytest.fixture(scope="module")
-def sweep_folder(tiny_maze: Trajectories, tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sweep_folder(
+    tiny_maze: Trajectories, tiny_config: AlgorithmConfig, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """Two policies laid out as a sweep lays them out, one evaluated and scanned."""
     out = tmp_path_factory.mktemp("runs") / "sweep"
     for depth in (1, 2):

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from mage.errors import DamagedError, MageError
-from mage.files import SEAL, check_no_address, check_seal, patiently, replacing, seal, write_text
+from mage.files import SEAL, check_no_address, check_seal, finite, patiently, replacing, seal, write_text
 from tests.processes import flip_last_byte
 
 
@@ -129,3 +129,11 @@ def test_what_no_disk_has_caused_is_not_waited_for() -> None:
     with pytest.raises(MageError, match="NaN"):
         patiently(diverge, said.append)
     assert said == []
+
+
+def test_numbers_that_are_not_finite_become_null() -> None:
+    assert finite({"a": [float("nan"), 1.5], "b": (float("inf"), None, "x"), "c": 2}) == {
+        "a": [None, 1.5],
+        "b": [None, None, "x"],
+        "c": 2,
+    }

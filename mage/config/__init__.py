@@ -1,38 +1,47 @@
-"""Every knob as validated, frozen data: components, runs of them, and how a configuration is read."""
+"""Every knob as validated, frozen data: what all configurations share, and how one is read."""
 
-from mage.config.components import (
-    AutoencoderConfig,
-    BehaviourCloningConfig,
-    DecisionTransformerConfig,
-    InverseDynamicsConfig,
-    PolicyConfig,
-    TransformerConfig,
-    ValueConfig,
+from mage.config.base import AlgorithmConfig, digest
+from mage.config.fields import (
+    ADDED,
+    QUIET,
+    Component,
+    EvaluationConfig,
+    OptimiserConfig,
+    OptionalStageConfig,
+    StageConfig,
+    TrainingConfig,
+    check_heads,
 )
-from mage.config.loading import field_names, get_field, load_config, make_config, preset_names, with_field
-from mage.config.run import Config, EvaluationConfig, StageConfig, TrainingConfig, digest
-
-FORMAT_VERSION = 3
-"""Version of what `mage` writes to disk; a file of another version is refused, never guessed at."""
+from mage.config.loading import (
+    algorithm_of,
+    field_names,
+    get_field,
+    load_config,
+    make_config,
+    merge,
+    preset_names,
+    with_field,
+)
 
 __all__ = [
-    "FORMAT_VERSION",
-    "AutoencoderConfig",
-    "BehaviourCloningConfig",
-    "Config",
-    "DecisionTransformerConfig",
+    "ADDED",
+    "QUIET",
+    "AlgorithmConfig",
+    "Component",
     "EvaluationConfig",
-    "InverseDynamicsConfig",
-    "PolicyConfig",
+    "OptimiserConfig",
+    "OptionalStageConfig",
     "StageConfig",
     "TrainingConfig",
-    "TransformerConfig",
-    "ValueConfig",
+    "algorithm_of",
+    "check_heads",
+    "concerning",
     "digest",
     "field_names",
     "get_field",
     "load_config",
     "make_config",
+    "merge",
     "preset_names",
     "with_field",
 ]

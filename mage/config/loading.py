@@ -1,67 +1,103 @@
 """From presets and overrides to a configuration: `load_config("cpu", ["autoencoder.num_scales=2"])`.
 
-Whatever is unknown, out of range or impossible fails here, in one line, before anything heavy is imported.
+Whatever is unknown, out of range or impossible fails here, in one line.
 """
 
 from __future__ import annotations
 
 import difflib
-import importlib.resources
-from collections.abc import Iterable, Mapping
-from functools import cache
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from mage.config.run import Config
+from mage import registry
+from mage.config.base import AlgorithmConfig
+from mage.config.upgrade import upgrade
 from mage.errors import MageError
+
+BUILT_IN_PRESETS = ("cpu", "default", "paper")
+"""Of every algorithm that ships with the package; `default` is `paper` whatever the family of scenarios."""
+
+ANY_FAMILY = "*"
 
 
 def preset_names() -> list[str]:
-    """The presets that ship with the package."""
-    folder = importlib.resources.files("mage") / "presets"
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    """The presets of the algorithms that ship with the package; others may have more."""
+    return list(BUILT_IN_PRESETS)
 
 
-def load_config(preset: str = "cpu", overrides: Iterable[str] = (), domain: str | None = None) -> Config:
+def load_config(
+    preset: str = "cpu",
+    overrides: Sequence[str] = (),
+    domain: str | None = None,
+    algorithm: str | None = None,
+) -> AlgorithmConfig:
     """The configuration of a preset with `field=value` overrides.
 
     Args:
-        preset: a name from `preset_names()`.
-        overrides: such as `"transformer.depth=4"`; values are read as YAML. A preset may hold differences for the
-            algorithm that they choose (`"algorithm=dt"`) under `algorithms`; they come before all other overrides.
-        domain: the scenario's domain; a preset may hold a section of differences for it under `domains`.
+        preset: one of the algorithm's: cpu, paper, default.
+        overrides: such as `"transformer.depth=4"`; values are read as YAML.
+        domain: the scenario's domain (family of benchmarks), for which a preset may differ.
+        algorithm: its name or `module:Class`; by default what an override `"algorithm=dt"` says, else MAGE.
 
     Raises:
-        MageError: unknown preset or field, or a value out of range.
+        MageError: unknown algorithm, preset or field, or a value out of range.
     """
-    if preset not in preset_names():
-        raise MageError(f"unknown preset '{preset}'; there are: {', '.join(preset_names())}")
-    data = dict(_read_preset(preset))
-    domains, algorithms = data.pop("domains", {}), data.pop("algorithms", {})
     settings = [_read_override(override) for override in overrides]
-    data = _merge(data, domains.get(domain, {}))
-    chosen = dict(settings).get("algorithm", "mage")
-    return _validate(_merge(data, algorithms.get(str(chosen), {})), settings)
+    name = algorithm_of(overrides, algorithm)
+    owner = registry.get(name)
+    data = _preset_of(owner.presets, name, preset, domain) | {"algorithm": name}
+    return _validate(owner.config_class, data, [setting for setting in settings if setting[0] != "algorithm"])
 
 
-@cache
-def _read_preset(name: str) -> Mapping[str, Any]:
-    """A preset as it is written; cached, since a grid of configurations reads it over and over. Not to be changed."""
-    data: Mapping[str, Any] = yaml.safe_load(
-        (importlib.resources.files("mage") / "presets" / f"{name}.yaml").read_text()
-    )
-    return data
+def algorithm_of(overrides: Iterable[str], algorithm: str | None = None) -> str:
+    """The algorithm that is asked for: by name, by an override `algorithm=dt`, or by neither.
+
+    Raises:
+        MageError: two different ones are.
+    """
+    chosen = [str(value) for field, value in map(_read_override, overrides) if field == "algorithm"]
+    if algorithm is not None and chosen and chosen[-1] != algorithm:
+        raise MageError(f"two algorithms are asked for: {algorithm}, and algorithm={chosen[-1]} among the overrides")
+    return algorithm or (chosen[-1] if chosen else registry.DEFAULT)
 
 
-def make_config(data: Mapping[str, Any], overrides: Iterable[str] = ()) -> Config:
-    """Validates plain data plus overrides into a `Config`.
+def concerning(overrides: Iterable[str], algorithm: str, others: Iterable[str]) -> tuple[str, ...]:
+    """Of overrides that several algorithms share, those for this one: a field that only others have is theirs alone."""
+    foreign = {name for other in others for name in field_names(registry.get(other).config_class)}
+    foreign -= set(field_names(registry.get(algorithm).config_class))
+    return tuple(override for override in overrides if override.partition("=")[0].strip() not in foreign)
+
+
+def _preset_of(
+    presets: Mapping[str, Mapping[str, Mapping[str, Any]]], algorithm: str, preset: str, domain: str | None
+) -> dict[str, Any]:
+    families = presets.get(preset)
+    if families is None and preset == "default" and "paper" in presets:
+        families = {ANY_FAMILY: presets["paper"].get(ANY_FAMILY, {})}
+    if families is None:
+        there = sorted({*presets, *({"default"} if "paper" in presets else ())})
+        raise MageError(f"unknown preset '{preset}'; there are: {', '.join(there)}" + _of(algorithm))
+    return merge(families.get(ANY_FAMILY, {}), families.get(domain or "", {}))
+
+
+def make_config(data: Mapping[str, Any], overrides: Iterable[str] = (), from_disk: bool = False) -> AlgorithmConfig:
+    """Validates plain data plus overrides into the configuration of the algorithm that it names (by default MAGE).
+
+    Args:
+        data: as `model_dump(mode="json")` gives it; what version 0.1 wrote is understood.
+        overrides: `field=value` changes.
+        from_disk: no code is imported that is not installed, whatever algorithm the data names.
 
     Raises:
         MageError: one line that names the field, the value and what is allowed.
     """
-    return _validate(data, [_read_override(override) for override in overrides])
+    settings = [_read_override(override) for override in overrides]
+    name = str(dict(settings).get("algorithm", data.get("algorithm", registry.DEFAULT)))
+    owner = registry.get(name, from_disk)
+    return _validate(owner.config_class, upgrade({**data, "algorithm": name}), settings)
 
 
 def _read_override(override: str) -> tuple[str, Any]:
@@ -75,29 +111,38 @@ def _read_override(override: str) -> tuple[str, Any]:
         raise MageError(f"'{override}' cannot be read: '{text}' is not a YAML value") from None
 
 
-def _validate(data: Mapping[str, Any], settings: Iterable[tuple[str, Any]]) -> Config:
+def _validate(
+    kind: type[AlgorithmConfig], data: Mapping[str, Any], settings: Iterable[tuple[str, Any]]
+) -> AlgorithmConfig:
     merged = dict(data)
     for field, value in settings:
-        merged = with_field(merged, field, value)
+        merged = with_field(merged, field, value, kind)
     try:
-        return Config.model_validate(merged)
+        return kind.model_validate(merged)
     except ValidationError as error:
-        raise MageError(_one_line(error)) from None
+        raise MageError(_one_line(error, kind)) from None
 
 
-def with_field(data: Mapping[str, Any], field: str, value: Any) -> dict[str, Any]:
+def with_field(
+    data: Mapping[str, Any], field: str, value: Any, kind: type[AlgorithmConfig] | None = None
+) -> dict[str, Any]:
     """A copy of nested data with the dotted `field` set; MageError with near names where no such field exists."""
-    if field not in field_names():
-        near = difflib.get_close_matches(field, field_names(), n=3, cutoff=0.4)
-        raise MageError(f"unknown config field '{field}'" + (f"; did you mean {' or '.join(near)}?" if near else ""))
+    names = field_names(kind or registry.get(str(data.get("algorithm", registry.DEFAULT))).config_class)
+    if field not in names:
+        algorithm = str(data.get("algorithm", registry.DEFAULT))
+        theirs = [other for other in registry.built_in() if field in field_names(registry.get(other).config_class)]
+        if theirs:
+            raise MageError(f"'{field}' is a field of {', '.join(theirs)}, not of {algorithm}; leave it out")
+        raise MageError(f"unknown config field '{field}'{_near(field, names)}{_of(algorithm)}")
     patch: Any = value
     for part in reversed(field.split(".")):
         patch = {part: patch}
-    return _merge(data, patch)
+    return merge(data, patch)
 
 
-def field_names(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
-    """Every dotted leaf field of the configuration."""
+def field_names(model: type[BaseModel] | None = None, prefix: str = "") -> list[str]:
+    """Every dotted leaf field of a configuration, by default of MAGE's."""
+    model = model or registry.get(registry.DEFAULT).config_class
     names: list[str] = []
     for name, field in model.model_fields.items():
         kind = field.annotation
@@ -108,7 +153,7 @@ def field_names(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
     return names
 
 
-def get_field(config: Config, field: str) -> Any:
+def get_field(config: BaseModel, field: str) -> Any:
     """The value of a dotted field."""
     value: Any = config
     for part in field.split("."):
@@ -116,22 +161,32 @@ def get_field(config: Config, field: str) -> Any:
     return value
 
 
-def _merge(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+def merge(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings, the second over the first."""
     merged = dict(base)
     for key, value in patch.items():
         inner = merged.get(key)
-        merged[key] = _merge(inner, value) if isinstance(value, Mapping) and isinstance(inner, Mapping) else value
+        merged[key] = merge(inner, value) if isinstance(value, Mapping) and isinstance(inner, Mapping) else value
     return merged
 
 
-def _one_line(error: ValidationError) -> str:
+def _of(algorithm: str) -> str:
+    """Names the algorithm in a message, unless it is the one that nobody names."""
+    return "" if algorithm == registry.DEFAULT else f" (algorithm {algorithm})"
+
+
+def _near(field: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(field, list(names), n=3, cutoff=0.4)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _one_line(error: ValidationError, kind: type[AlgorithmConfig]) -> str:
     problems = []
     for problem in error.errors():
         field = ".".join(str(part) for part in problem["loc"])
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(field, field_names(), n=3, cutoff=0.4)
-            message = "no such field" + (f"; did you mean {' or '.join(near)}?" if near else "")
+            message = f"no such field{_near(field, field_names(kind))}"
         given = "" if isinstance(problem["input"], dict) else f" (got {problem['input']!r})"
         problems.append((f"{field}: " if field else "") + message + given)
     return "invalid configuration: " + "; ".join(problems)

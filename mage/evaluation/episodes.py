@@ -12,7 +12,7 @@ from mage import scenarios
 from mage.data.known_issues import score_warning
 from mage.data.trajectories import Task
 from mage.evaluation.rollout import Rollout, batches
-from mage.model.policy import Policy
+from mage.interface import Policy
 
 
 def evaluate_policies(

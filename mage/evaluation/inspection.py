@@ -1,12 +1,11 @@
 """The part of an inspection that needs an environment: score against target return, and the states that were visited.
 
-`inspection.json` lies beside `policy.json`. Training writes what the data says (`mage.model.probes`) and the quantiles
+`inspection.json` lies beside `policy.json`. Training writes what the data says (`Algorithm.probe`) and the quantiles
 of the returns-to-go, so that the scan needs no dataset; this module adds `rollouts`.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -17,36 +16,16 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
-from mage.config import FORMAT_VERSION
-from mage.errors import MageError
 from mage.evaluation.rollout import Rollout, batches
 from mage.files import Say, patiently, write_json
-from mage.model.mage_policy import MagePolicy
-from mage.model.policy import Policy
-from mage.model.probes import probe_states
+from mage.inspection.document import FILE, read_inspection
+from mage.interface import Policy
 
-FILE = "inspection.json"
 KEPT_STATES = 2048
 FEWEST_TARGETS_TO_CORRELATE = 3
 
-Inspection = dict[str, Any]
 Target = dict[str, Any]
 """What is asked for: `target` (None: the policy has none), the `quantiles` that it is, and whether it is the `own`."""
-
-
-def read_inspection(folder: Path) -> Inspection:
-    """`inspection.json` of a run directory, its version checked."""
-    path = folder / FILE
-    if not path.is_file():
-        raise MageError(f"no inspection in {folder}: {FILE} is missing; training writes it, so train again")
-    try:
-        inspection: Inspection = json.loads(path.read_text())
-        version = inspection.get("format_version")
-    except (ValueError, AttributeError):
-        raise MageError(f"{path} is damaged: train again or restore it from a copy") from None
-    if version != FORMAT_VERSION:
-        raise MageError(f"{path} has format version {version}, this mage reads version {FORMAT_VERSION}; train again")
-    return inspection
 
 
 def add_rollouts(
@@ -112,7 +91,7 @@ def inspect_rollouts(
 
 def targets_to_ask(policy: Policy, quantiles: Sequence[Mapping[str, float]]) -> list[Target]:
     """The distinct targets of a scan, rising, with the policy's own among them."""
-    if policy.algorithm == "bc":
+    if policy.agent.asks is None:
         return [{"target": None, "quantiles": [], "own": True}]
     asked: list[Target] = []
     for known in sorted(quantiles, key=lambda known: known["quantile"]):
@@ -129,7 +108,7 @@ def targets_to_ask(policy: Policy, quantiles: Sequence[Mapping[str, float]]) -> 
 
 
 def play_target(policy: Policy, rollout: Rollout, target: float | None, episodes: int) -> dict[str, Any]:
-    """One row of the scan: mean score and return, success rate and, of MAGE, whether Z fits the visited states."""
+    """One row of the scan: mean score and return, success rate, and what the algorithm says of visited states."""
     seed, visited = policy.config.evaluation.seed, VisitedStates()
     rows = [
         row
@@ -146,12 +125,9 @@ def play_target(policy: Policy, rollout: Rollout, target: float | None, episodes
         "success_rate": 100.0 * float(np.mean(successes)) if successes else None,
         "episodes": {"score": scores.tolist(), "return": returns.tolist()},
         "length": float(np.mean([row["length"] for row in rows])),
-        "visited": None,
     }
-    if isinstance(policy, MagePolicy):
-        observations, targets = visited.kept()
-        measured["visited"] = probe_states(policy, policy.condition(observations, targets))
-    return measured
+    observations, targets = (torch.from_numpy(kept.astype(np.float32)).to(policy.device) for kept in visited.kept())
+    return measured | {"visited": policy.agent.probe_visited(observations, targets)}
 
 
 class VisitedStates:

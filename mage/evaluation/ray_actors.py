@@ -15,7 +15,7 @@ from ray.exceptions import RayError
 from mage.errors import MageError, first_line
 from mage.evaluation.inspection import environments_for, play_target
 from mage.evaluation.rollout import Rollout, batches
-from mage.model.policy import Policy
+from mage.interface import Policy
 
 Tell = Callable[[int, int, bool], None]
 """Hears how many pieces of work are done, of how many, and whether an actor was found to have died meanwhile."""

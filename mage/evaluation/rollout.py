@@ -22,6 +22,18 @@ from mage.errors import MageError
 Visit = Callable[[np.ndarray, np.ndarray], None]
 
 
+class Acts(Protocol):
+    """Episodes under way."""
+
+    def act(
+        self,
+        observations: np.ndarray,
+        return_to_go: np.ndarray,
+        rewards: np.ndarray,
+        generators: list[torch.Generator],
+    ) -> np.ndarray: ...
+
+
 class ActingPolicy(Protocol):
     """What a rollout needs of a policy."""
 
@@ -34,14 +46,7 @@ class ActingPolicy(Protocol):
     @property
     def decrements_target(self) -> bool: ...
 
-    def reset(self) -> None: ...
-
-    def act(
-        self,
-        observations: np.ndarray,
-        return_to_go: np.ndarray | float | None,
-        generators: list[torch.Generator] | None,
-    ) -> np.ndarray: ...
+    def begin(self, environments: int) -> Acts: ...
 
 
 class Rollout:
@@ -91,17 +96,19 @@ class Rollout:
                 )
             observations[i] = first
         targets = np.full(size, policy.target_return if return_to_go is None else return_to_go, np.float64)
-        running = set(range(len(episodes)))
-        policy.reset()
+        running, rewards = set(range(len(episodes))), np.zeros(size)
+        acting = policy.begin(size)
         while running:
-            actions = policy.act(observations, targets, generators)
+            actions = acting.act(observations, targets, rewards, generators)
+            rewards = np.zeros(size)
             if visit is not None:
                 visit(observations[sorted(running)], targets[sorted(running)])
             for i in sorted(running):
                 environment = self.environments[i]
                 observation, reward, terminated, truncated, info = environment.step(actions[i])
                 observations[i] = flatten_observation(observation, self.task.observation_keys)
-                _count_step(rows[i], float(reward), info)
+                rewards[i] = float(reward)
+                _count_step(rows[i], rewards[i], info)
                 if policy.decrements_target:
                     targets[i] = (targets[i] - float(reward)) / policy.task.discount
                 if terminated or truncated:

@@ -21,7 +21,10 @@ RESULT_FILES = (
     "*.png",
 )
 
-NOT_ENTERED = (".*", "checkpoint_*", "run_trial_*", "autoencoder-*")
+SHARED_STAGE = "*-" + 12 * "[0-9a-f]"
+"""The name of a stage that runs share, by the hash of all that determines it."""
+
+NOT_ENTERED = (".*", "checkpoint_*", "run_trial_*", SHARED_STAGE)
 """Folders of Ray's and ours that hold no results, but files of these names or very many."""
 
 

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mage import scenarios
+from mage.config import algorithm_of, concerning
 from mage.errors import MageError
 
 Overrides = tuple[str, ...]
@@ -21,7 +22,7 @@ class PresetOverrides(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    all: Overrides = Field((), description="for every row")
+    all: Overrides = Field((), description="for every row whose algorithm has these fields")
     variants: dict[str, Overrides] = Field({}, description="for one row")
 
 
@@ -54,10 +55,13 @@ class AblationTable(BaseModel):
         """Row -> all it changes of a preset. Of what the preset needs on top, fields that are `given` are left out."""
         extra = self.presets.get(preset, PresetOverrides())
         taken = {_field(override) for override in given}
-        return {
-            name: tuple(entry for entry in extra.all + extra.variants.get(name, ()) if _field(entry) not in taken) + own
-            for name, own in self.variants.items()
-        }
+        algorithms = {name: algorithm_of(own) for name, own in self.variants.items()}
+        found = {}
+        for name, own in self.variants.items():
+            shared = concerning(extra.all, algorithms[name], set(algorithms.values()) - {algorithms[name]})
+            needed = shared + extra.variants.get(name, ())
+            found[name] = tuple(entry for entry in needed if _field(entry) not in taken) + own
+        return found
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mage.config import Config, digest
+from mage.config import AlgorithmConfig, digest
 
 SEPARATOR = " = "
 """Between the names of variants that are one configuration."""
 
 
-def distinct(configs: Mapping[str, Config]) -> dict[str, Config]:
+def distinct(configs: Mapping[str, AlgorithmConfig]) -> dict[str, AlgorithmConfig]:
     """One entry a configuration, under the names of all variants that are this configuration, in training order."""
     names: dict[str, list[str]] = {}
     for name, config in configs.items():
@@ -18,7 +18,7 @@ def distinct(configs: Mapping[str, Config]) -> dict[str, Config]:
     return in_training_order({SEPARATOR.join(same): configs[same[0]] for same in names.values()})
 
 
-def in_training_order(configs: Mapping[str, Config]) -> dict[str, Config]:
+def in_training_order(configs: Mapping[str, AlgorithmConfig]) -> dict[str, AlgorithmConfig]:
     """The same, ordered so that a stage-1 artefact is there when most of those that share it begin.
 
     First one configuration for each artefact, then those without a stage 1, then the rest in the order of the first
@@ -28,10 +28,11 @@ def in_training_order(configs: Mapping[str, Config]) -> dict[str, Config]:
     first: dict[str, str] = {}
     place = {}
     for number, (name, config) in enumerate(configs.items()):
-        if config.algorithm != "mage":
+        key = config.shared_key()
+        if key is None:
             place[name] = (1, number, number)
             continue
-        artefact = digest(config.autoencoder_key())
+        artefact = digest(key)
         leads = first.setdefault(artefact, name) == name
         place[name] = (0 if leads else 2, list(first).index(artefact), number)
     return {name: configs[name] for name in sorted(configs, key=place.__getitem__)}

@@ -13,16 +13,16 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mage.config import Config
+from mage.config import AlgorithmConfig
 from mage.data.trajectories import Trajectories
-from mage.model.policy import Policy
+from mage.interface import Policy
 from mage.search.datasets import trajectories_of
 from mage.training.trainer import Trainer
 
 WARM_UP_STEPS, STEPS, REPEATS = 25, 50, 5
 
 
-def inference_times(configs: Mapping[str, Mapping[str, Config]], namespace: str | None = None) -> pd.DataFrame:
+def inference_times(configs: Mapping[str, Mapping[str, AlgorithmConfig]], namespace: str | None = None) -> pd.DataFrame:
     """One row a repeat: scenario, variant, config_hash, repeat, milliseconds (a step), steps, device, threads.
 
     Args:
@@ -55,9 +55,9 @@ def _measure(policies: Mapping[str, Policy], trajectories: Trajectories) -> list
     observations = {name: cycle(trajectories.observations[: WARM_UP_STEPS + STEPS, None]) for name in policies}
     for name, policy in policies.items():
         torch.set_num_threads(policy.config.training.threads)
-        # a Decision Transformer is at its slowest, and stays there, once its context is full
-        context = policy.config.decision_transformer.context if policy.algorithm == "dt" else 0
-        _act(policy, [next(observations[name]) for _ in range(max(WARM_UP_STEPS, context))])
+        # one that looks back is at its slowest, and stays there, once its context is full
+        steps = max(WARM_UP_STEPS, policy.agent.context)
+        _act(policy, [next(observations[name]) for _ in range(steps)])
     measured = []
     for repeat in range(REPEATS):
         for name, policy in policies.items():

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mage.config import preset_names
 from mage.errors import MageError
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def run_script(
         "--evaluations",
         type=int,
         metavar="N",
-        help="short evaluations inside stage 2, at each of which the worst third of the trials ends "
+        help="short evaluations during training, at each of which the worst third of the trials ends "
         "(default: 1, but 0 with fewer than 6 trials)",
     )
     options = parser.parse_args()
@@ -101,10 +100,11 @@ def make_parser(description: str | None, scenarios: Sequence[str] | None, seeds:
     )
     add(
         "--preset",
-        choices=preset_names(),
+        metavar="NAME",
         default="cpu",
-        help="the configuration that everything starts from (default: %(default)s)",
+        help="the configuration that everything starts from: cpu, paper or default (default: %(default)s)",
     )
+    add("--algorithm", metavar="NAME", help="of `mage algorithms`, or module:Class (default: the script's own)")
     add("--seeds", type=int, default=seeds, metavar="N", help="training seeds a configuration (default: %(default)s)")
     add("--episodes", type=int, metavar="N", help="evaluation episodes a seed (default: the scenario's)")
     add("--dataset-namespace", metavar="NAME", help="take the datasets from this local Minari namespace")
@@ -139,6 +139,7 @@ def shared_settings(options: argparse.Namespace) -> dict[str, Any]:
     """The sweep settings that the options of `make_parser` give."""
     return {
         "scenarios": options.scenarios,
+        "algorithm": options.algorithm and importable(options.algorithm),
         "preset": options.preset,
         "overrides": options.set,
         "seeds": options.seeds,
@@ -165,6 +166,13 @@ def errors_end_it() -> Iterator[None]:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def importable(algorithm: str) -> str:
+    """The algorithm's name, `module:Class` made importable from the folder that it was named in."""
+    from mage.registry import make_importable
+
+    return make_importable(algorithm)
 
 
 def make_settings(**values: object) -> SweepSettings:

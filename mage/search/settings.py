@@ -9,10 +9,11 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from mage import scenarios
-from mage.config import FORMAT_VERSION, Config, load_config
+from mage.config import AlgorithmConfig, algorithm_of, concerning, load_config
 from mage.errors import MageError
 from mage.files import check_no_address, write_text
 
+SWEEP_VERSION = 3  # of sweep.json
 FEWEST_TRIALS_TO_STOP = 6
 GPU_UNITS = 10_000  # Ray counts a GPU in these
 SMALLEST_SHARE = 0.01  # of a GPU
@@ -58,6 +59,7 @@ class SweepSettings(BaseModel):
     variants_of: dict[str, tuple[str, ...]] | None = Field(
         None, description="scenario -> the variants that are tried on it; by default all on each"
     )
+    algorithm: str | None = Field(None, description="a name, or module:Class; by default what the overrides say")
     preset: str = "cpu"
     overrides: tuple[str, ...] = ()
     trials: int = Field(4, ge=1, description="configurations that Optuna tries per scenario")
@@ -68,7 +70,9 @@ class SweepSettings(BaseModel):
     dataset_namespace: str | None = None
     search_seed: int = 0
     intermediate_evaluations: int | None = Field(
-        None, ge=0, description="inside stage 2; 0 switches early stopping off; by default 1, with few trials 0"
+        None,
+        ge=0,
+        description="during training; 0 switches early stopping off; by default 1, with few trials 0",
     )
     workers: int = Field(1, ge=1, description="Ray Train workers a trial")
     placement: PlacementSettings = PlacementSettings()
@@ -79,27 +83,32 @@ class SweepSettings(BaseModel):
         default = 1 if self.variants is None and self.trials >= FEWEST_TRIALS_TO_STOP else 0
         return default if self.intermediate_evaluations is None else self.intermediate_evaluations
 
-    def config(self, scenario: str) -> Config:
+    def config(self, scenario: str) -> AlgorithmConfig:
         """The configuration that the search starts from."""
         return self._load(scenario, ())
 
-    def variant_configs(self, scenario: str) -> dict[str, Config]:
+    def variant_configs(self, scenario: str) -> dict[str, AlgorithmConfig]:
         """Variant -> its configuration on the scenario, for the variants that are tried on it.
 
         Raises:
             MageError: one that cannot be; names it.
         """
-        tried = (self.variants_of or {}).get(scenario, tuple(self.variants or ()))
+        variants = self.variants or {}
+        tried = (self.variants_of or {}).get(scenario, tuple(variants))
         configs = {}
         for name in tried:
             try:
-                configs[name] = self._load(scenario, (self.variants or {})[name])
+                configs[name] = self._load(scenario, variants[name])
             except MageError as error:
                 raise MageError(f"variant '{name}' on {scenario}: {error}") from None
         return configs
 
-    def _load(self, scenario: str, overrides: tuple[str, ...]) -> Config:
-        return load_config(self.preset, self.overrides + overrides, scenarios.get(scenario).domain)
+    def _load(self, scenario: str, own: tuple[str, ...]) -> AlgorithmConfig:
+        algorithm = algorithm_of(self.overrides + own, self.algorithm)
+        variants = (self.variants or {}).values()
+        others = {algorithm_of(self.overrides + each, self.algorithm) for each in variants} - {algorithm}
+        overrides = concerning(self.overrides, algorithm, others) + own
+        return load_config(self.preset, overrides, scenarios.get(scenario).domain, algorithm)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -144,7 +153,7 @@ def read_settings(out: Path) -> SweepSettings:
     path = out / "sweep.json"
     try:
         there = json.loads(path.read_text())
-        if there.pop("format_version", None) != FORMAT_VERSION:
+        if there.pop("format_version", None) != SWEEP_VERSION:
             raise MageError(f"{path} is of another version of mage; use the mage that wrote it")
         return SweepSettings.model_validate(there)
     except FileNotFoundError:
@@ -178,4 +187,4 @@ def _difference(then: Any, now: Any) -> str:
 
 
 def _as_json(settings: SweepSettings) -> dict[str, Any]:
-    return json.loads(settings.model_dump_json()) | {"format_version": FORMAT_VERSION}
+    return json.loads(settings.model_dump_json()) | {"format_version": SWEEP_VERSION}

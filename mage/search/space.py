@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 from ray import tune
 
-from mage.config import Config, get_field, make_config, with_field
+from mage import registry
+from mage.config import AlgorithmConfig, algorithm_of, get_field, make_config, with_field
 from mage.errors import MageError
 from mage.search.grid import short_name
 
@@ -17,7 +18,7 @@ Space = Mapping[str, Sequence[Any] | Mapping[str, float]]
 """Dotted config field -> a list of values, or {"low": a, "high": b} (floats; add "log": true for a log scale)."""
 
 
-def check_space(space: Space, config: Config) -> None:
+def check_space(space: Space, config: AlgorithmConfig) -> None:
     """Tries every value on its own against the configuration, so that a sweep fails before it starts.
 
     Raises:
@@ -52,6 +53,15 @@ def _within(field: str, choices: Mapping[str, Any]) -> list[float]:
     return [low, high, low + 0.618 * (high - low)]
 
 
+def space_of(algorithm: str | None, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """What an algorithm varies where nothing is said; MageError where it names nothing."""
+    name = algorithm_of(overrides, algorithm)
+    space = dict(registry.get(name).space)
+    if not space:
+        raise MageError(f"the algorithm {name} has no search space of its own: name fields, --space FIELD=[A,B]")
+    return space
+
+
 def to_tune(space: Space) -> dict[str, Any]:
     """The space in Ray Tune's words."""
     return {field: _domain(choices) for field, choices in space.items()}
@@ -64,7 +74,7 @@ def _domain(choices: Sequence[Any] | Mapping[str, float]) -> Any:
     return tune.loguniform(low, high) if choices.get("log") else tune.uniform(low, high)
 
 
-def starting_point(space: Space, config: Config) -> dict[str, Any] | None:
+def starting_point(space: Space, config: AlgorithmConfig) -> dict[str, Any] | None:
     """The preset's own values where the space holds them all: the first trial, so that a sweep never does worse."""
     point = {field: get_field(config, field) for field in space}
     inside = [_contains(space[field], value) for field, value in point.items()]

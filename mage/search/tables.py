@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from ray import tune
 
-from mage.config import Config
+from mage.config import AlgorithmConfig
 from mage.errors import MageError, first_line
 from mage.results import RESULT_COLUMNS, TRIAL_COLUMNS, load
 from mage.results.status import TrialStatus
@@ -18,7 +18,7 @@ from mage.search.settings import SweepSettings
 from mage.search.space import in_short
 from mage.search.trial import METRIC, TIME
 
-Configure = Callable[[Mapping[str, Any]], Config]
+Configure = Callable[[Mapping[str, Any]], AlgorithmConfig]
 
 
 def gather_results(folder: Path) -> pd.DataFrame:

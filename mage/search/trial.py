@@ -20,16 +20,17 @@ from ray import tune
 from ray.train import Checkpoint
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from mage.config import Config, make_config, with_field
+from mage.config import AlgorithmConfig, make_config, with_field
 from mage.data.trajectories import Trajectories
 from mage.errors import MageError
 from mage.evaluation.episodes import evaluate_policies
 from mage.evaluation.inspection import add_rollouts
 from mage.evaluation.rollout import Rollout, batches
 from mage.files import patiently
-from mage.model.policy import Policy
+from mage.interface import Policy
 from mage.results import load, write_parquet
 from mage.search.placement import Crew
+from mage.training.artefacts import artefacts_folder
 from mage.training.ray_board import Message
 from mage.training.ray_train import Placement, train_with_ray
 from mage.training.trainer import save_run
@@ -43,8 +44,8 @@ class TrialSettings:
     """What all trials of a scenario share; `variants` are the configurations by name, where the trials are named."""
 
     trajectories: ray.ObjectRef[Trajectories]
-    config: Config
-    variants: Mapping[str, Config] | None
+    config: AlgorithmConfig
+    variants: Mapping[str, AlgorithmConfig] | None
     seeds: tuple[int, ...]
     episodes: int | None
     evaluations: int
@@ -53,7 +54,7 @@ class TrialSettings:
     folder: Path
     board: Any
 
-    def configure(self, point: Mapping[str, Any]) -> Config:
+    def configure(self, point: Mapping[str, Any]) -> AlgorithmConfig:
         """The configuration of a trial: the variant of that name, or the common one with the point's fields set."""
         if self.variants is not None:
             return self.variants[point[VARIANT]]
@@ -96,7 +97,7 @@ def played_before(episodes: Path, say: Callable[[str], None]) -> pd.DataFrame | 
         return None
 
 
-def _train_and_evaluate(config: Config, point: Mapping[str, Any], settings: TrialSettings) -> pd.DataFrame:
+def _train_and_evaluate(config: AlgorithmConfig, point: Mapping[str, Any], settings: TrialSettings) -> pd.DataFrame:
     trial, say = tune.get_context().get_trial_id(), settings.board.say.remote
     trained = train_with_ray(
         settings.trajectories,
@@ -105,7 +106,7 @@ def _train_and_evaluate(config: Config, point: Mapping[str, Any], settings: Tria
         name=trial,
         storage=settings.folder / TRAINING,
         placement=settings.placement,
-        artefacts=settings.folder / "autoencoders",
+        artefacts=artefacts_folder(settings.folder),
         board=settings.board,
         trial=trial,
         evaluations=settings.evaluations,
@@ -173,7 +174,7 @@ def intermediate_score(policies: list[Policy]) -> float:
     return float(np.mean([row[column] for row in rows]))
 
 
-def configure(config: Config, point: Mapping[str, Any]) -> Config:
+def configure(config: AlgorithmConfig, point: Mapping[str, Any]) -> AlgorithmConfig:
     """The configuration with the point's fields set."""
     data: Mapping[str, Any] = config.model_dump(mode="json")
     for field, value in point.items():

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from mage.errors import DamagedError
 from mage.files import check_seal, seal
-from mage.training.trainer import Log, Trainer
+from mage.training.artefacts import Log
+from mage.training.trainer import Trainer
 
 KEPT = 2
 """Checkpoints kept of a run: a damaged one falls back to the one before."""

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from mage.config import FORMAT_VERSION, Config
 from mage.data.trajectories import describe, returns_to_go
-from mage.model.probes import inspect_data
-from mage.training.trainer import History, Trainer
+from mage.inspection.document import INSPECTION_VERSION
+from mage.training.artefacts import History
+from mage.training.trainer import Trainer
 
 QUANTILES = (0.02, 0.25, 0.5, 0.75, 0.9, 1.0)
 """Of the training returns, asked for in the scan of score against target return."""
@@ -25,7 +25,7 @@ def inspect_training(trainer: Trainer) -> dict[str, Any]:
     policy, config, trajectories = trainer.policy(), trainer.config, trainer.trajectories
     described = describe(trajectories)
     return {
-        "format_version": FORMAT_VERSION,
+        "format_version": INSPECTION_VERSION,
         "algorithm": config.algorithm,
         "scenario": trajectories.task.scenario,
         "dataset_id": trajectories.task.dataset_id,
@@ -33,7 +33,7 @@ def inspect_training(trainer: Trainer) -> dict[str, Any]:
         "training_seed": trainer.seed,
         "target_return": policy.target_return,
         "target_return_rule": config.target_return_rule,
-        "sees_return": sees_return(config),
+        "sees_return": policy.agent.asks == "return",
         "dataset": {
             "episodes": described["episodes"],
             "steps": described["steps"],
@@ -43,24 +43,9 @@ def inspect_training(trainer: Trainer) -> dict[str, Any]:
         },
         "targets": targets(trainer),
         "stages": [stage_in_brief(trainer.history, name) for name in config.stages],
-        "data": inspect_data(policy, trainer.windows),
+        "data": policy.agent.probe(trainer.data),
         "rollouts": None,
     }
-
-
-def sees_return(config: Config) -> bool:
-    """Whether what is asked of the policy can change what it does."""
-    if config.algorithm != "mage":
-        return config.algorithm != "bc"
-    chooses_by_state = config.policy.candidates > 1 and config.policy.select == "observation"
-    # D' has R_0 in its adapters, too, whatever D has
-    adapted = config.transformer.condition_weight > 0 and config.transformer.condition_path == "adapters"
-    return (
-        config.transformer.return_condition != "none"
-        or config.inverse_dynamics.inputs == "latent_and_condition"
-        or (config.inverse_dynamics.inputs == "trajectory" and config.autoencoder.return_in_decoder)
-        or (chooses_by_state and (config.autoencoder.return_in_decoder or adapted))
-    )
 
 
 def targets(trainer: Trainer) -> list[dict[str, float]]:

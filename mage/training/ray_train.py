@@ -24,19 +24,18 @@ from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, Sc
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.callback import UserCallback
 
-from mage.config import Config, make_config
+from mage.config import AlgorithmConfig, make_config
 from mage.data.trajectories import Trajectories
+from mage.distributed import rank
 from mage.errors import MageError, first_line
 from mage.files import check_seal, seal, write_json
-from mage.model.policy import Policy
-from mage.training.algorithms import load_policy
+from mage.interface.policy import Policy, load_policy
+from mage.training.artefacts import History
 from mage.training.checkpoint import KEPT, load_newest
-from mage.training.distributed import rank
 from mage.training.inspection import inspect_training
-from mage.training.milestones import milestones
 from mage.training.ray_board import Message, Step
 from mage.training.ray_faults import Say, SayWhatDied, upload_patiently
-from mage.training.trainer import History, Trained, Trainer, choose_device, describe
+from mage.training.trainer import Trained, Trainer, choose_device
 
 MAX_WORKER_FAILURES = 2
 CHECKPOINT_PREFIX = "checkpoint_"  # Ray's name, followed by the time
@@ -66,7 +65,7 @@ class Placement:
 
 def train_with_ray(
     trajectories: ray.ObjectRef[Trajectories],
-    config: Config,
+    config: AlgorithmConfig,
     seeds: Sequence[int],
     name: str,
     storage: str | Path,
@@ -147,16 +146,16 @@ def train_loop(settings: dict[str, Any]) -> None:
     trainers: list[Trainer] = []
     device = own_device(config.training.device)
     for seed in settings["seeds"]:
-        windows = trainers[0].windows if trainers else None
+        data = trainers[0].data if trainers else None
         log, watch = partial(say, settings, seed), partial(say_step, settings, trainers)
-        trainers.append(Trainer(trajectories, config, seed, artefacts, log, windows, watch, device))
+        trainers.append(Trainer(trajectories, config, seed, artefacts, log, data, watch, device))
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is not None:
         load_newest(newest_first(checkpoint), partial(load_seeds, trainers), trainers[0].log)
         for trainer in trainers:
             trainer.log(f"goes on from step {trainer.step} of {trainer.total_steps}")
     every, told = config.training.checkpoint_every, partial(complain, settings)
-    steps = milestones(config, settings["evaluations"])
+    steps = trainers[0].milestones(settings["evaluations"])
     for number, milestone in enumerate(steps):
         if all(trainer.step >= milestone for trainer in trainers) and milestone < steps[-1]:
             continue
@@ -246,7 +245,7 @@ def say_step(settings: dict[str, Any], trainers: list[Trainer], trainer: Trainer
     row, steps = trainer.stage.history[-1], trainer.stage.config.steps
     fraction = sum(other.step for other in trainers) / (len(trainers) * trainer.total_steps)
     step = Step(row, steps, trainer.step, fraction)
-    tell(settings, Message(describe(row, steps), settings["trial"], trainer.seed, step, "training"))
+    tell(settings, Message(trainer.stage.in_words(), settings["trial"], trainer.seed, step, "training"))
 
 
 def complain(settings: dict[str, Any], line: str) -> None:

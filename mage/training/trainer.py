@@ -1,38 +1,31 @@
-"""One training seed of an algorithm, stage after stage; stoppable and resumable at any step.
-
-A trained stage 1 of MAGE is an artefact of its own, named by the hash of all that determines it (data, configuration,
-seed), so that configurations which differ in stage 2 only train it once.
-"""
+"""One training seed of an algorithm, stage after stage; stoppable and resumable at any step."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
-from mage.config import FORMAT_VERSION, Config, digest
+from mage import registry
+from mage.config import AlgorithmConfig
+from mage.data.steps import Steps
 from mage.data.trajectories import Statistics, Trajectories, target_return
-from mage.data.windows import Windows
-from mage.errors import DamagedError, MageError
-from mage.files import check_seal, seal, write_json, write_text
-from mage.model.autoencoder import TrajectoryAutoencoder
-from mage.model.policy import Policy
-from mage.model.quantizer import codebook_use
-from mage.training.algorithms import ALGORITHMS, Material
-from mage.training.distributed import all_agree, rank
-from mage.training.stage import Stage
+from mage.distributed import all_agree, rank
+from mage.errors import MageError
+from mage.files import write_json, write_text
+from mage.interface import Policy, Sizes
+from mage.training.artefacts import History, Log, artefact_name, is_whole, keep_artefact, parts_of, take_artefact
+from mage.training.engine import Engine
+from mage.training.weights import WHOLE, load_weights, save_weights
 
-Log = Callable[[str], None]
-History = list[dict[str, float | str]]
+CHECKPOINT_VERSION = 4
+"""Of training.json. 4: one file of weights, and optimisers by name."""
+
+READABLE = (3, 4)
 Watch = Callable[["Trainer"], None]
 
 
@@ -43,9 +36,9 @@ class Trainer:
         trajectories: what to learn from.
         config: of the run.
         seed: training seed: initial weights, batches, noise.
-        artefacts: a folder in which trained autoencoders are kept and looked for.
+        artefacts: a folder in which what a shared stage leaves is kept and looked for.
         log: is told, in a line, whenever there is something to say.
-        windows: of these trajectories and this configuration, where another seed's trainer has them already.
+        data: the steps of these trajectories, where another seed's trainer has them already.
         watch: is called whenever the loss curve has a new row; by default `log_row`.
         device: to train on; by default what the configuration says of this process.
     """
@@ -53,11 +46,11 @@ class Trainer:
     def __init__(
         self,
         trajectories: Trajectories,
-        config: Config,
+        config: AlgorithmConfig,
         seed: int,
         artefacts: Path | None = None,
         log: Log = lambda line: None,
-        windows: Windows | None = None,
+        data: Steps | None = None,
         watch: Watch | None = None,
         device: torch.device | None = None,
     ) -> None:
@@ -66,21 +59,35 @@ class Trainer:
             task = trajectories.task.model_copy(update={"discount": config.discount})
             trajectories = replace(trajectories, task=task)
         self.trajectories, self.config, self.seed, self.log = trajectories, config, seed, log
-        self.algorithm = ALGORITHMS[config.algorithm]
-        self.statistics = Statistics.from_trajectories(trajectories)
-        self.device = device or choose_device(config.training.device)
-        horizon, sequence = self.algorithm.horizon(config), config.autoencoder.sequence
-        self.windows = windows or Windows(trajectories, self.statistics, horizon, self.device, sequence)
+        statistics = Statistics.from_trajectories(trajectories)
+        device = device or choose_device(config.training.device)
+        self.data = data or Steps(trajectories, statistics, device)
+        sizes = Sizes(trajectories.observation_size, trajectories.action_size)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            networks = self.algorithm.policy.build(config, trajectories.observation_size, trajectories.action_size)
-        self.networks = {name: network.to(self.device) for name, network in networks.items()}
+            self.agent = registry.get(config.algorithm)(config, sizes, statistics).to(device)
+        self._trainable = [parameter for parameter in self.agent.parameters() if parameter.requires_grad]
+        self.stages = list(self.agent.stages(self.data))
         self.finished_history: History = []
-        self.artefact = artefacts / self._artefact_name() if artefacts and config.algorithm == "mage" else None
-        if self.artefact and all_agree(self._artefact_is_whole(self.artefact)):
-            self._take_artefact(self.artefact)
+        first = self.stages[0]
+        shares = artefacts is not None and first.shared_by is not None
+        self.artefact = artefacts / artefact_name(first, trajectories.task, seed) if artefacts and shares else None
+        if self.artefact and len(self.stages) > 1 and all_agree(is_whole(self.artefact, self.log)):
+            self.finished_history = take_artefact(parts_of(first, self.agent), self.artefact)
+            self.log(f"{first.name}: taken from {self.artefact.name}")
+            self.stage = self._begin(1)
         else:
-            self.stage = self._begin(config.stages[0])
+            self.stage = self._begin(0)
+
+    @property
+    def networks(self) -> dict[str, torch.nn.Module]:
+        """All that is trained, by name."""
+        return self.agent.networks
+
+    @property
+    def device(self) -> torch.device:
+        """Where it trains."""
+        return self.agent.device
 
     @property
     def step(self) -> int:
@@ -107,6 +114,15 @@ class Trainer:
             if self.stage.step == self.stage.config.steps:
                 self._next_stage()
 
+    def milestones(self, evaluations: int) -> list[int]:
+        """Steps (over all stages) at which a scheduler may look: `evaluations` evenly spaced points inside the last
+        stage in whose midst the policy may be judged, then the end.
+        """
+        judged = [stage for stage in self.stages if stage.acts][-1]
+        before, steps = self._starts_at(judged.name), judged.config.steps
+        inside = [before + steps * (i + 1) // (evaluations + 1) for i in range(evaluations)]
+        return sorted({*inside, self.total_steps})
+
     def policy(self) -> Policy:
         """The policy as trained so far (shares the weights)."""
         target = target_return(
@@ -114,20 +130,18 @@ class Trainer:
             self.config.evaluation.target_return_quantile,
             of_episodes=self.config.target_return_rule == "decremented",
         )
-        task = self.trajectories.task
-        return self.algorithm.policy(self.config, task, self.statistics, self.networks, target, self.seed)
+        # as it comes from disk: whether a weight asks for its gradient decides by which kernel a product is made
+        for parameter in self._trainable:
+            parameter.requires_grad_(True)
+        return Policy(self.agent, self.trajectories.task, target, self.seed)
 
     def save(self, folder: Path) -> None:
         """Writes a checkpoint from which `load` goes on: safetensors and JSON."""
         folder.mkdir(parents=True, exist_ok=True)
-        for name, network in self.networks.items():
-            save_weights(network, folder / f"{name}.safetensors")
+        save_weights(self.agent, folder / WHOLE)
         self.stage.save(folder)
-        described = {
-            "format_version": FORMAT_VERSION,
-            "config_hash": self.config.hash(),
-            "seed": self.seed,
-            "dataset": self.trajectories.task.fingerprint,
+        described = self._identity() | {
+            "format_version": CHECKPOINT_VERSION,
             "stage": self.stage.name,
             "step": self.stage.step,
             "history": self.history,
@@ -144,97 +158,50 @@ class Trainer:
             described = json.loads((folder / "training.json").read_text())
         except (OSError, ValueError):
             raise MageError(f"the checkpoint {folder} is damaged: training.json cannot be read; remove it") from None
-        own = {"format_version": FORMAT_VERSION, "config_hash": self.config.hash(), "seed": self.seed}
-        for name, value in (own | {"dataset": self.trajectories.task.fingerprint}).items():
+        if described.get("format_version") not in READABLE:
+            raise MageError(
+                f"the checkpoint {folder} has format_version {described.get('format_version')}, this mage reads "
+                f"{READABLE[0]} to {READABLE[-1]}; use a new --out"
+            )
+        for name, value in self._identity().items():
             if described.get(name) != value:
                 raise MageError(
                     f"the checkpoint {folder} has {name} {described.get(name)}, this run has {value}; use a new --out"
                 )
-        for name, network in self.networks.items():
-            network.load_state_dict(load_file(folder / f"{name}.safetensors"))
-        self.stage = self._begin(described["stage"])
+        self.agent.load_state_dict(load_weights(folder))
+        self.stages = list(self.agent.stages(self.data))
+        self.stage = self._begin([stage.name for stage in self.stages].index(described["stage"]))
         self.stage.load(folder, described["step"])
         self.finished_history = described["history"]
 
-    def _begin(self, name: str) -> Stage:
-        """The named stage at its step 0, on the weights at hand."""
-        training = self.config.training
-        material = Material(self.config, self.networks, self.windows, self.trajectories.task.discount)
-        objective = self.algorithm.objective(name, material)
-        return Stage(name, objective, len(self.windows), getattr(training, name), training, self.seed)
+    def _identity(self) -> dict[str, Any]:
+        """What a checkpoint must agree in."""
+        dataset = self.trajectories.task.fingerprint
+        return {"config_hash": self.config.hash(), "seed": self.seed, "dataset": dataset}
+
+    def _begin(self, number: int) -> Engine:
+        """A stage at its step 0, on the weights at hand."""
+        rows, training = len(self.data), self.config.training
+        return Engine(self.stages[number], self.agent, self._trainable, rows, training, self.seed)
 
     def _next_stage(self) -> None:
-        """Goes on to the next stage; stays in the last one when all is done."""
-        done, stages = self.stage.name, self.config.stages
-        if done == stages[-1]:
-            return
-        self.finished_history = self.history
-        if done == "autoencoder":
-            self._record_codebook_use()
-        self.stage = self._begin(stages[stages.index(done) + 1])
-
-    def _record_codebook_use(self) -> None:
-        """Logs how the dataset uses the codebook after stage 1, and keeps the stage-1 artefact."""
-        count = min(len(self.windows), 4096)
-        last = len(self.windows) - 1
-        spread = torch.linspace(0, last, count, device=self.device).long().clamp_max(last)  # float32 may round it up
-        batch = self.windows.take(spread)
-        autoencoder = cast(TrajectoryAutoencoder, self.networks["autoencoder"].eval())
-        token_maps = autoencoder.encode(batch.trajectory_BHX, batch.condition_BY[:, :1])
-        size = self.config.autoencoder.codebook_size
-        use = codebook_use(token_maps, size)
-        self.finished_history.append({"stage": "codebook", "step": self.stage.step, **use})
-        self.log(
-            f"codebook: {count} windows of the dataset use {use['codes_used_all']:.0f} % of {size} codes, perplexity "
-            f"{use['perplexity_all']:.0f}"
-        )
-        if self.artefact and rank() == 0:
-            self._keep_artefact(self.artefact)
+        """Ends the stage that is done and goes on to the next; stays in the last one when all is done."""
+        stage = self.stage.stage
+        if stage.end is not None:
+            self.agent.eval()
+            row, words = stage.end()
+            self.stage.history.append({"step": self.stage.step, **row})
+            self.log(words)
+        if self.artefact and stage is self.stages[0] and rank() == 0:
+            keep_artefact(parts_of(stage, self.agent), self.history, self.artefact, self.log)
+        number = self.stages.index(stage) + 1
+        if number < len(self.stages):
+            self.finished_history = self.history
+            self.stage = self._begin(number)
 
     def _starts_at(self, stage: str) -> int:
         before = self.config.stages[: self.config.stages.index(stage)]
         return sum(getattr(self.config.training, name).steps for name in before)
-
-    def _artefact_name(self) -> str:
-        task = self.trajectories.task
-        data = {"fingerprint": task.fingerprint, "discount": task.discount}
-        key = digest(self.config.autoencoder_key() | data | {"seed": self.seed, "format_version": FORMAT_VERSION})
-        return f"autoencoder-{key}"
-
-    def _keep_artefact(self, target: Path) -> None:
-        """Keeps stage 1 for other trials. Where the disk has no room for it they train their own."""
-        unfinished = target.with_name(f".unfinished-{uuid.uuid4().hex}")
-        try:
-            unfinished.mkdir(parents=True)
-            save_weights(self.networks["autoencoder"], unfinished / "autoencoder.safetensors")
-            (unfinished / "history.json").write_text(json.dumps(self.finished_history))
-            seal(unfinished)
-        except (OSError, SafetensorError, MageError) as error:
-            self.log(f"autoencoder: not kept for other trials ({getattr(error, 'strerror', None) or error})")
-            shutil.rmtree(unfinished, ignore_errors=True)
-            return
-        if target.exists() and not self._artefact_is_whole(target):
-            shutil.rmtree(target)
-        try:
-            os.replace(unfinished, target)
-        except OSError:  # another trial has just put the same one there
-            shutil.rmtree(unfinished)
-
-    def _artefact_is_whole(self, folder: Path) -> bool:
-        if not folder.exists():
-            return False
-        try:
-            check_seal(folder)
-        except DamagedError as error:
-            self.log(f"{error}; the autoencoder is trained again")
-            return False
-        return True
-
-    def _take_artefact(self, folder: Path) -> None:
-        self.networks["autoencoder"].load_state_dict(load_file(folder / "autoencoder.safetensors"))
-        self.finished_history = json.loads((folder / "history.json").read_text())
-        self.stage = self._begin("transformer")
-        self.log(f"autoencoder: taken from {folder.name}")
 
 
 class Trained(NamedTuple):
@@ -254,21 +221,7 @@ def save_run(folder: Path, trained: Trained) -> None:
 
 def log_row(trainer: Trainer) -> None:
     """Logs the newest row of the loss curve as a line."""
-    trainer.log(describe(trainer.stage.history[-1], trainer.stage.config.steps))
-
-
-def describe(row: Mapping[str, float | str], steps: int) -> str:
-    """A row of the loss curve as a line for people."""
-    shown = (
-        "reconstruction_error",
-        "inverse_dynamics_error",
-        "perplexity_all",
-        "cross_entropy",
-        "condition_error",
-        "action_error_generated_tokens",
-    )
-    values = "".join(f", {name.replace('_', ' ')} {row[name]:.3g}" for name in shown if name in row)
-    return f"{row['stage']} {row['step']}/{steps}: loss {row['loss']:.3g}{values}"
+    trainer.log(trainer.stage.in_words())
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -276,8 +229,3 @@ def choose_device(wanted: str) -> torch.device:
     if wanted == "cuda" and not torch.cuda.is_available():
         raise MageError("training.device is cuda, but torch finds no GPU here; set training.device=auto or cpu")
     return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def save_weights(module: torch.nn.Module, path: Path) -> None:
-    """The weights of a module as safetensors."""
-    save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, path)

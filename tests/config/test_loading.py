@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import pytest
 
-from mage import scenarios
+from mage import registry, scenarios
+from mage.algorithms.mage.config import MageConfig
 from mage.config import field_names, get_field, load_config, make_config, preset_names
 from mage.errors import MageError
 from tests.config.messages import message_of
@@ -20,6 +22,13 @@ PAPER_TABLES = {
     "maze2d": (256, 4, 256),
     "locomotion": (512, 8, 512),
 }
+
+
+def mage_config(preset: str, domain: str | None = None, overrides: Sequence[str] = ()) -> MageConfig:
+    """A configuration of MAGE."""
+    config = load_config(preset, overrides, domain)
+    assert isinstance(config, MageConfig)
+    return config
 
 
 @pytest.mark.parametrize(
@@ -57,19 +66,29 @@ def test_an_unknown_preset_is_answered_with_those_there_are() -> None:
 
 def test_a_valid_configuration_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        load_config().transformer.depth = 3  # type: ignore[misc]
+        mage_config("cpu").transformer.depth = 3  # type: ignore[misc]
 
 
+@pytest.mark.parametrize("algorithm", registry.built_in())
 @pytest.mark.parametrize("preset", preset_names())
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_every_preset_loads_for_every_domain(preset: str, domain: str | None) -> None:
-    config = load_config(preset, domain=domain)
+def test_every_preset_loads_for_every_algorithm_and_domain(algorithm: str, preset: str, domain: str | None) -> None:
+    config = load_config(preset, domain=domain, algorithm=algorithm)
+    assert config.algorithm == algorithm
     assert make_config(config.model_dump(mode="json")) == config
+
+
+def test_an_algorithm_is_named_as_an_argument_or_as_an_override_and_else_is_mage() -> None:
+    assert load_config("cpu", algorithm="dt") == load_config("cpu", ["algorithm=dt"])
+    assert load_config("cpu", ["algorithm=dt"], algorithm="dt").algorithm == "dt"
+    assert load_config("cpu").algorithm == "mage"
+    with pytest.raises(MageError, match="two algorithms are asked for: bc, and algorithm=dt among the overrides"):
+        load_config("cpu", ["algorithm=dt"], algorithm="bc")
 
 
 @pytest.mark.parametrize("domain", PAPER_TABLES)
 def test_the_paper_preset_is_tables_10_to_14(domain: str) -> None:
-    config = load_config("paper", domain=domain)
+    config = mage_config("paper", domain)
     codebook_size, depth, embed_dim = PAPER_TABLES[domain]
     assert config.autoencoder.codebook_size == codebook_size
     assert config.transformer.depth == depth
@@ -85,7 +104,7 @@ def test_the_paper_preset_is_tables_10_to_14(domain: str) -> None:
 
 @pytest.mark.parametrize("domain", PAPER_TABLES)
 def test_the_paper_preset_takes_none_of_our_liberties(domain: str) -> None:
-    config = load_config("paper", domain=domain)
+    config = mage_config("paper", domain)
     assert config.stages == ("autoencoder", "transformer")
     assert (config.autoencoder.sequence, config.autoencoder.return_in_decoder) == ("return_state", True)
     assert (config.transformer.return_condition, config.transformer.condition_path) == ("all_scales", "adapters")
@@ -97,7 +116,7 @@ def test_the_paper_preset_takes_none_of_our_liberties(domain: str) -> None:
 
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_the_default_preset_is_table_25_for_every_domain_and_otherwise_that_of_adroit(domain: str | None) -> None:
-    config = load_config("default", domain=domain)
+    config = mage_config("default", domain)
     sizes = (config.autoencoder.num_scales, config.autoencoder.codebook_size, config.transformer.depth)
     assert sizes == (8, 512, 8)
     assert config == load_config("paper", domain="adroit")
@@ -112,7 +131,7 @@ def test_the_discount_of_tables_10_to_14_is_the_scenarios() -> None:
 
 def test_overrides_win_over_the_domain_and_the_last_one_over_the_first() -> None:
     overrides = ["autoencoder.codebook_size=64", "autoencoder.codebook_size=32", "evaluation.episodes=null"]
-    config = load_config("paper", overrides, domain="maze2d")
+    config = mage_config("paper", "maze2d", overrides)
     assert config.autoencoder.codebook_size == 32
     assert config.evaluation.episodes is None
     assert config.transformer.depth == 4
@@ -127,10 +146,23 @@ def test_a_field_name_leads_to_its_value() -> None:
         get_field(config, name)
 
 
-def test_a_configuration_is_made_without_the_heavy_packages() -> None:
-    program = (
-        "import sys; import mage; from mage.config import load_config; load_config(); "
-        "print({'torch', 'ray', 'minari', 'gymnasium', 'pandas'} & set(sys.modules))"
-    )
+def test_the_names_of_presets_and_algorithms_are_known_without_the_heavy_packages() -> None:
+    program = """
+import sys
+import mage
+from mage import registry
+from mage.config import preset_names
+from mage.errors import MageError
+assert "paper" in preset_names()
+assert registry.names()[0] == "mage"
+registry.check_name("dt")
+try:
+    registry.check_name("magic")
+except MageError as error:
+    print(error)
+print({"torch", "ray", "minari", "gymnasium", "pandas"} & set(sys.modules))
+"""
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == "set()"
+    *said, loaded = result.stdout.splitlines()
+    assert [line.partition("; there are")[0] for line in said] == ["there is no algorithm 'magic'; did you mean mage?"]
+    assert loaded == "set()"

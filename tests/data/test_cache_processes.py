@@ -113,17 +113,17 @@ def test_ray_workers_of_a_node_share_the_arrays(ray_cluster: None, source: Sourc
     @ray.remote(num_cpus=0.5)
     class Worker:
         def look(self, trajectories: Trajectories) -> dict[str, Any]:
-            """What the worker gets, and how much of its memory is its own once it has touched every window."""
+            """What the worker gets, and how much of its memory is its own once it has touched every row."""
             import psutil
             import torch
 
+            from mage.data.steps import Steps
             from mage.data.trajectories import Statistics
-            from mage.data.windows import Windows
 
             statistics = Statistics.from_trajectories(trajectories)
             before = psutil.Process().memory_full_info().uss
-            windows = Windows(trajectories, statistics, 4)
-            total = sum(float(windows.take(part).condition_BY.sum()) for part in torch.arange(steps).split(200))
+            data = Steps(trajectories, statistics)
+            total = sum(float(data.conditions(part).sum()) for part in torch.arange(steps).split(200))
             arrays = [trajectories.observations, trajectories.actions, trajectories.rewards]
             return {
                 "own": psutil.Process().memory_full_info().uss - before,

@@ -13,7 +13,7 @@ from minari.data_collector import EpisodeBuffer
 
 import mage
 from mage import scenarios
-from mage.config import Config
+from mage.config import AlgorithmConfig
 from mage.data import minari_writer
 from mage.data.environments import MAZE_GAME, make_environment, register_environments
 from mage.data.maze_controller import Cell, next_cells
@@ -279,7 +279,9 @@ def test_recorded_actions_replayed_give_the_recorded_episode(game_data: Trajecto
     assert info["success"]
 
 
-def test_a_policy_of_the_game_is_evaluated_like_any_other(game_data: Trajectories, tiny_config: Config) -> None:
+def test_a_policy_of_the_game_is_evaluated_like_any_other(
+    game_data: Trajectories, tiny_config: AlgorithmConfig
+) -> None:
     trainer = Trainer(game_data, tiny_config, seed=0)
     trainer.advance(trainer.total_steps)
     episodes = mage.evaluate(trainer.policy(), episodes=3)

@@ -9,7 +9,7 @@ import numpy as np
 from minari.data_collector import EpisodeBuffer
 
 from mage import scenarios
-from mage.config import Config
+from mage.config import AlgorithmConfig
 from mage.data.environments import make_environment, register_environments, remove_maze_file
 from mage.data.observations import flatten_observation
 from mage.data.sources import load_trajectories
@@ -44,14 +44,14 @@ def record(dataset_id: str, environment_id: str, steps: int = 12, episodes: int 
     return load_trajectories(scenarios.get(name))
 
 
-def trained(trajectories: Trajectories, config: Config) -> Any:
+def trained(trajectories: Trajectories, config: AlgorithmConfig) -> Any:
     trainer = Trainer(trajectories, config, seed=0)
     trainer.advance(trainer.total_steps)
     return trainer.policy()
 
 
 def test_pen_is_played_for_the_hundred_steps_of_its_data_not_the_two_hundred_that_are_registered(
-    minari_root: Path, tiny_config: Config
+    minari_root: Path, tiny_config: AlgorithmConfig
 ) -> None:
     pen = record("D4RL/pen/expert-v2", "AdroitHandPen-v1", max_episode_steps=100)
     register_environments()
@@ -61,7 +61,9 @@ def test_pen_is_played_for_the_hundred_steps_of_its_data_not_the_two_hundred_tha
     assert results["warning"].isna().all()
 
 
-def test_a_reward_with_the_wrong_sign_is_a_warning_in_the_results(minari_root: Path, tiny_config: Config) -> None:
+def test_a_reward_with_the_wrong_sign_is_a_warning_in_the_results(
+    minari_root: Path, tiny_config: AlgorithmConfig
+) -> None:
     relocate = record("D4RL/relocate/expert-v2", "AdroitHandRelocate-v1", max_episode_steps=12)
     results = evaluate_policies([trained(relocate, tiny_config)], episodes=2)
     assert results["warning"].str.contains("distance from the object in AdroitHandRelocate-v1").all()

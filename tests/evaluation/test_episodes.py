@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from mage.evaluation.episodes import default_episodes, evaluate_policies
-from mage.model.policy import Policy
+from mage.interface import Policy
 from mage.results import RESULT_COLUMNS
 from tests.evaluation.test_rollout import shortened
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mage.evaluation.episodes import evaluate_policies
-from mage.model.policy import Policy
+from mage.interface import Policy
 from tests.processes import kill_children
 
 pytestmark = pytest.mark.ray

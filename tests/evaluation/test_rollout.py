@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mage.data.trajectories import Task
 from mage.errors import MageError
 from mage.evaluation.rollout import ActingPolicy, Rollout, batches, episode_seed, normalized_score
-from mage.model.policy import Policy
+from mage.interface import Policy
 from tests.data.builders import make_task
 
 MOUNTAIN_CAR = make_task(
@@ -29,21 +29,24 @@ class Thrust:
 
     def __init__(self, task: Task, random: bool = False, decrements_target: bool = False) -> None:
         self.task, self.random, self.decrements_target = task, random, decrements_target
-        self.resets = 0
+        self.begun: list[int] = []
+        self.rewards: list[list[float]] = []
 
-    def reset(self) -> None:
-        self.resets += 1
+    def begin(self, environments: int) -> "Thrust":
+        self.begun.append(environments)
+        return self
 
     def act(
         self,
         observations: np.ndarray,
-        return_to_go: np.ndarray | float | None,
-        generators: list[torch.Generator] | None,
+        return_to_go: np.ndarray,
+        rewards: np.ndarray,
+        generators: list[torch.Generator],
     ) -> np.ndarray:
-        if self.random and generators:
+        self.rewards.append(rewards.tolist())
+        if self.random:
             return np.array([[torch.rand((), generator=own)] for own in generators], dtype=np.float32)
-        force = self.target_return if return_to_go is None else return_to_go
-        return np.broadcast_to(np.asarray(force, np.float32), len(observations))[:, None]
+        return return_to_go.astype(np.float32)[:, None]
 
 
 def shortened(policy: Policy, steps: int = 40, **changes: Any) -> Policy:
@@ -150,18 +153,29 @@ class Swing(Thrust):
     def act(
         self,
         observations: np.ndarray,
-        return_to_go: np.ndarray | float | None,
-        generators: list[torch.Generator] | None,
+        return_to_go: np.ndarray,
+        rewards: np.ndarray,
+        generators: list[torch.Generator],
     ) -> np.ndarray:
         return np.sign(observations[:, 1:] + 1e-9).astype(np.float32)
 
 
-def test_a_policy_is_reset_before_every_batch_of_episodes() -> None:
+def test_a_policy_begins_anew_with_every_batch_of_episodes() -> None:
     policy, rollout = Thrust(MOUNTAIN_CAR), Rollout(MOUNTAIN_CAR, 2)
-    for expected in (1, 2):
+    for expected in ([2], [2, 2]):
         rollout.run(policy, [0, 1])
-        assert policy.resets == expected
+        assert policy.begun == expected
     rollout.close()
+
+
+def test_a_policy_is_told_what_its_last_actions_brought() -> None:
+    policy = Thrust(MOUNTAIN_CAR, decrements_target=True)
+    rows = play(policy, 3, [0, 1], return_to_go=0.3)
+    first, *others = policy.rewards
+    assert first == [0.0, 0.0, 0.0]
+    assert all(rewards[2] == 0 for rewards in others)  # there is no third episode
+    assert others[0][:2] == pytest.approx([-0.1 * 0.3**2] * 2, rel=1e-5)
+    assert sum(rewards[0] for rewards in others) > rows[0]["return"]  # that of the last step is seen by no one
 
 
 def test_looking_on_changes_nothing(tiny_policy: Policy) -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mage.config import Config, digest, load_config
+from mage.config import AlgorithmConfig, digest, load_config
 from mage.search.grid import SEPARATOR, distinct, in_training_order, short_name
 
 CHOICES = st.tuples(
@@ -11,13 +11,15 @@ CHOICES = st.tuples(
 )
 
 
-def configs(chosen: list[tuple[str, int, int]]) -> dict[str, Config]:
-    """Variants by number: algorithm, codebook size (stage 1) and depth (stage 2)."""
+def configs(chosen: list[tuple[str, int, int]]) -> dict[str, AlgorithmConfig]:
+    """Variants by number: algorithm, codebook size (stage 1) and depth (stage 2), where it has those."""
+
+    def overrides(algorithm: str, codes: int, depth: int) -> list[str]:
+        return [f"autoencoder.codebook_size={codes}", f"transformer.depth={depth}"] if algorithm == "mage" else []
+
     return {
-        f"variant {number}": load_config(
-            "cpu", [f"algorithm={algorithm}", f"autoencoder.codebook_size={codes}", f"transformer.depth={depth}"]
-        )
-        for number, (algorithm, codes, depth) in enumerate(chosen)
+        f"variant {number}": load_config("cpu", overrides(*choice), algorithm=choice[0])
+        for number, choice in enumerate(chosen)
     }
 
 
@@ -37,7 +39,7 @@ def test_every_configuration_is_there_once_under_all_its_names(chosen: list[tupl
 @given(st.lists(CHOICES, min_size=1, max_size=8))
 def test_each_artefact_is_first_trained_by_one_and_then_taken_by_the_others(chosen: list[tuple[str, int, int]]) -> None:
     ordered = in_training_order(configs(chosen)).values()
-    keys = [digest(config.autoencoder_key()) if config.algorithm == "mage" else "none" for config in ordered]
+    keys = ["none" if (key := config.shared_key()) is None else digest(key) for config in ordered]
     artefacts = set(keys) - {"none"}
     others = keys[len(artefacts) :]
     assert set(keys[: len(artefacts)]) == artefacts

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from mage.config import FORMAT_VERSION
+from mage.config import get_field
 from mage.errors import MageError
 from mage.search.script import make_settings
-from mage.search.settings import check_free, claim_directory, read_settings
+from mage.search.settings import SWEEP_VERSION, check_free, claim_directory, read_settings
 
 VARIANTS = {"mage": (), "deep": ("transformer.depth=3",), "dt": ("algorithm=dt",)}
 
@@ -40,9 +40,42 @@ def test_a_variant_is_resolved_as_its_own_algorithm_after_the_common_overrides()
     )
     configs = settings.variant_configs("pen-expert")
     assert [config.algorithm for config in configs.values()] == ["mage", "mage", "dt"]
-    assert [configs[name].transformer.depth for name in ("mage", "deep")] == [1, 3]
-    assert configs["dt"].training.reference.steps == 7
-    assert configs["dt"].decision_transformer.embed_dim == 64  # of the preset's section for dt
+    assert [get_field(configs[name], "transformer.depth") for name in ("mage", "deep")] == [1, 3]
+    assert get_field(configs["dt"], "training.reference.steps") == 7
+    assert get_field(configs["dt"], "decision_transformer.embed_dim") == 64  # of dt's own preset
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("behaviour_cloning.hidden_dim=8", "'behaviour_cloning.hidden_dim' is a field of bc, return_bc, not of mage"),
+        ("transformer.dpth=1", "unknown config field 'transformer.dpth'"),
+    ],
+)
+def test_a_common_override_that_no_variant_has_is_refused(override: str, said: str) -> None:
+    settings = make_settings(scenarios=["pen-expert"], variants=VARIANTS, overrides=[override])
+    with pytest.raises(MageError, match=said):
+        settings.variant_configs("pen-expert")
+
+
+def test_a_field_of_another_algorithm_in_a_variants_own_overrides_is_refused() -> None:
+    settings = make_settings(
+        scenarios=["pen-expert"], variants=VARIANTS | {"odd": ["algorithm=dt", "value.hidden_dim=8"]}
+    )
+    with pytest.raises(
+        MageError, match=r"variant 'odd' on pen-expert: 'value.hidden_dim' is a field of mage, not of dt"
+    ):
+        settings.variant_configs("pen-expert")
+
+
+def test_the_algorithm_of_a_sweep_is_that_of_all_its_variants() -> None:
+    variants = {"plain": (), "wide": ("behaviour_cloning.hidden_dim=512",)}
+    settings = make_settings(scenarios=["pen-expert"], variants=variants, algorithm="bc")
+    assert {config.algorithm for config in settings.variant_configs("pen-expert").values()} == {"bc"}
+    with pytest.raises(MageError, match="two algorithms are asked for: bc, and algorithm=dt"):
+        make_settings(
+            scenarios=["pen-expert"], variants=variants | {"dt": ("algorithm=dt",)}, algorithm="bc"
+        ).variant_configs("pen-expert")
 
 
 def test_a_variant_that_cannot_be_is_named_with_its_scenario() -> None:
@@ -104,7 +137,7 @@ def test_a_sweep_of_before_there_was_a_placement_can_be_read_and_resumed(tmp_pat
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("{", "damaged"), ("{}", "version"), (json.dumps({"format_version": FORMAT_VERSION, "x": 1}), "damaged")],
+    [("{", "damaged"), ("{}", "version"), (json.dumps({"format_version": SWEEP_VERSION, "x": 1}), "damaged")],
 )
 def test_settings_that_cannot_be_read_say_why(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "sweep.json").write_text(text)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mage.config import load_config
+from mage.config import get_field, load_config
 from mage.errors import MageError
 from mage.search.space import check_space, in_short, parse_space, starting_point, to_tune
 
@@ -44,7 +44,7 @@ def test_command_line_entries_become_lists_and_ranges() -> None:
 
 
 def test_the_preset_itself_is_the_first_trial_where_the_space_holds_it() -> None:
-    depth = CONFIG.transformer.depth
+    depth = get_field(CONFIG, "transformer.depth")
     assert starting_point({"transformer.depth": [depth, 99]}, CONFIG) == {"transformer.depth": depth}
     assert starting_point({"transformer.depth": [depth + 1]}, CONFIG) is None
 

@@ -7,26 +7,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
-from mage.config import Config, make_config
+from mage import registry
+from mage.config import AlgorithmConfig, make_config
 from mage.data.trajectories import Trajectories
 from mage.errors import MageError
-from mage.model.policy import Policy
-from mage.training.algorithms import ALGORITHMS, load_policy
+from mage.interface import Policy
+from mage.interface.policy import load_policy
 from mage.training.trainer import Trainer
+from tests.algorithms.builders import reference_config
 
 # every stage speaks of its last step, so that a stop there leaves the history as it is
-SMALL = [
-    *(f"training.{stage}.steps=8" for stage in ("autoencoder", "transformer", "reference")),
+SMALL_REFERENCE = ["training.reference.batch_size=8", "training.log_every=2"]
+SMALL_MAGE = [
+    *(f"training.{stage}.steps=8" for stage in ("autoencoder", "transformer")),
     "training.inverse_dynamics.steps=4",
-    *(f"training.{stage}.batch_size=8" for stage in ("autoencoder", "transformer", "inverse_dynamics", "reference")),
+    *(f"training.{stage}.batch_size=8" for stage in ("autoencoder", "transformer", "inverse_dynamics")),
     "training.log_every=2",
-    "behaviour_cloning.hidden_dim=16",
-    "decision_transformer.context=4",
-    "decision_transformer.depth=1",
-    "decision_transformer.embed_dim=16",
-    "decision_transformer.num_heads=2",
     "value.hidden_dim=16",
 ]
 NO_CONDITION_LOSS = "transformer.condition_weight=0"
@@ -51,16 +48,25 @@ VARIANTS = [
     [SAMPLED, "policy.candidates=4"],
     [SAMPLED, "autoencoder.sequence=action", NO_CONDITION_LOSS, *BY_VALUE],
 ]
-RUNS = {name: [f"algorithm={name}"] for name in ALGORITHMS} | {", ".join(variant): variant for variant in VARIANTS}
+ALGORITHMS = registry.built_in()
+RUNS: dict[str, list[str]] = {name: [] for name in ALGORITHMS} | {", ".join(variant): variant for variant in VARIANTS}
 STEPS, ENVIRONMENTS = 6, 3
 
 Make = Callable[[str], Trainer]
 
 
 @pytest.fixture(scope="module")
-def make(tiny_maze: Trajectories, tiny_config: Config) -> Make:
+def make(tiny_maze: Trajectories, tiny_config: AlgorithmConfig) -> Make:
     """An untrained trainer of a run."""
-    return lambda run: Trainer(tiny_maze, make_config(tiny_config.model_dump(), [*SMALL, *RUNS[run]]), seed=0)
+
+    def made(run: str) -> Trainer:
+        if run in ALGORITHMS and run != "mage":
+            config = reference_config(run, 8, SMALL_REFERENCE)
+        else:
+            config = make_config(tiny_config.model_dump(), [*SMALL_MAGE, *RUNS[run]])
+        return Trainer(tiny_maze, config, seed=0)
+
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -94,11 +100,6 @@ def play(policy: Policy, observed: np.ndarray, targets_B: np.ndarray | float | N
     return np.stack([policy.act(observations_BS, targets_B, generators) for observations_BS in observed])
 
 
-def weights(trainer: Trainer) -> dict[str, Tensor]:
-    parts = trainer.networks.items()
-    return {f"{part}.{name}": value for part, network in parts for name, value in network.state_dict().items()}
-
-
 @every_run
 def test_a_policy_saved_and_loaded_acts_the_same_to_the_bit(
     undisturbed: Make, observed: np.ndarray, tmp_path: Path, run: str
@@ -106,7 +107,7 @@ def test_a_policy_saved_and_loaded_acts_the_same_to_the_bit(
     policy = undisturbed(run).policy()
     policy.save(tmp_path)
     loaded = load_policy(tmp_path)
-    assert type(loaded) is type(policy)
+    assert type(loaded.agent) is type(policy.agent)
     assert (loaded.config, loaded.task, loaded.target_return) == (policy.config, policy.task, policy.target_return)
     np.testing.assert_array_equal(play(loaded, observed), play(policy, observed))
 
@@ -125,7 +126,7 @@ def test_training_stopped_and_continued_is_the_undisturbed_training_to_the_bit(
     continued.load(tmp_path)
     assert continued.step == stop
     continued.advance(10**9)
-    ours, theirs = weights(continued), weights(whole)
+    ours, theirs = continued.agent.state_dict(), whole.agent.state_dict()
     assert ours.keys() == theirs.keys()
     assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
     assert continued.history == whole.history
@@ -137,7 +138,7 @@ def test_every_loss_is_finite_and_every_stage_changes_the_weights(make: Make, un
     assert [row["stage"] for row in trained.history if row["step"] == 2] == list(trained.config.stages)
     numbers = [value for row in trained.history for value in row.values() if not isinstance(value, str)]
     assert np.isfinite(numbers).all()
-    before, after = weights(make(run)), weights(trained)
+    before, after = make(run).agent.state_dict(), trained.agent.state_dict()
     parts = {name.split(".")[0] for name in after if not torch.equal(before[name], after[name])}
     # the adapted decoder has no weights of its own where the decoder itself is tuned
     assert parts == {name.split(".")[0] for name in after}
@@ -185,10 +186,14 @@ def test_a_policy_and_a_checkpoint_are_safetensors_and_json(undisturbed: Make, t
     trainer = undisturbed(run)
     trainer.policy().save(tmp_path / "policy")
     trainer.save(tmp_path / "checkpoint")
-    networks = {f"checkpoint/{name}.safetensors" for name in trainer.networks}
-    others = {"checkpoint/optimizer.safetensors", "checkpoint/training.json"}
     written = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-    assert written == networks | others | {"policy/policy.safetensors", "policy/policy.json"}
+    assert written == {
+        "checkpoint/weights.safetensors",
+        "checkpoint/optimisers.safetensors",
+        "checkpoint/training.json",
+        "policy/policy.safetensors",
+        "policy/policy.json",
+    }
     assert json.loads((tmp_path / "policy" / "policy.json").read_text())["algorithm"] == trainer.config.algorithm
 
 
@@ -196,7 +201,22 @@ def test_a_policy_and_a_checkpoint_are_safetensors_and_json(undisturbed: Make, t
 def test_what_is_asked_for_matters_to_all_but_plain_cloning(undisturbed: Make, observed: np.ndarray, run: str) -> None:
     policy = undisturbed(run).policy()
     same = np.array_equal(play(policy, observed, -50.0), play(policy, observed, 50.0))
-    assert same == (run == "bc")
+    assert same == (run == "bc") == (policy.agent.asks is None)
+
+
+@every_algorithm
+def test_what_mage_alone_can_tell_of_itself_the_others_leave_out(undisturbed: Make, run: str) -> None:
+    trainer = undisturbed(run)
+    agent, rows = trainer.policy().agent, torch.arange(5)
+    observation_BS = trainer.data.conditions(rows)[:, 1:]
+    reports = agent.probe(trainer.data), agent.probe_visited(observation_BS, torch.zeros(5))
+    assert [report is None for report in reports] == [run != "mage"] * 2
+
+
+@every_algorithm
+def test_the_stages_are_those_of_the_configuration_in_its_order(make: Make, run: str) -> None:
+    trainer = make(run)
+    assert tuple(stage.name for stage in trainer.stages) == trainer.config.stages
 
 
 def test_a_policy_of_an_unknown_algorithm_is_refused(undisturbed: Make, tmp_path: Path) -> None:
@@ -204,5 +224,5 @@ def test_a_policy_of_an_unknown_algorithm_is_refused(undisturbed: Make, tmp_path
     described = json.loads((tmp_path / "policy.json").read_text())
     described["config"]["algorithm"] = "sarsa"
     (tmp_path / "policy.json").write_text(json.dumps(described))
-    with pytest.raises(MageError, match=r"names the algorithm 'sarsa'; known: mage, bc, return_bc, dt"):
+    with pytest.raises(MageError, match=r"no algorithm 'sarsa'.*there are: mage, bc, dt, return_bc"):
         load_policy(tmp_path)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mage.config import Config
+from mage.config import AlgorithmConfig
 from mage.data.trajectories import Trajectories
 from mage.errors import DamagedError
 from mage.training.checkpoint import KEPT, keep_checkpoint, kept_checkpoints, resume_training
@@ -13,7 +13,7 @@ from tests.processes import flip_last_byte
 
 
 @pytest.fixture
-def folder(tiny_maze: Trajectories, tiny_config: Config, tmp_path: Path) -> Path:
+def folder(tiny_maze: Trajectories, tiny_config: AlgorithmConfig, tmp_path: Path) -> Path:
     """The checkpoints of a run that was stopped in stage 2, after a checkpoint every 10 steps."""
     trainer = Trainer(tiny_maze, tiny_config, seed=0)
     for step in (10, 20, 30, 40, 50):
@@ -22,7 +22,7 @@ def folder(tiny_maze: Trajectories, tiny_config: Config, tmp_path: Path) -> Path
     return tmp_path
 
 
-def finished(trajectories: Trajectories, config: Config, folder: Path, lines: list[str]) -> Trainer:
+def finished(trajectories: Trajectories, config: AlgorithmConfig, folder: Path, lines: list[str]) -> Trainer:
     trainer = Trainer(trajectories, config, seed=0, log=lines.append)
     resume_training(trainer, folder)
     lines.append(f"step {trainer.step}")
@@ -36,19 +36,19 @@ def test_the_last_two_checkpoints_are_kept(folder: Path) -> None:
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_the_run_ends_the_same(
-    folder: Path, tiny_maze: Trajectories, tiny_config: Config, tiny_trainer: Trainer
+    folder: Path, tiny_maze: Trajectories, tiny_config: AlgorithmConfig, tiny_trainer: Trainer
 ) -> None:
     newest, _ = kept_checkpoints(folder)
-    flip_last_byte(newest / "transformer.safetensors")
+    flip_last_byte(newest / "weights.safetensors")
     lines: list[str] = []
     trainer = finished(tiny_maze, tiny_config, folder, lines)
-    assert lines[0].endswith("transformer.safetensors is not what was written; the checkpoint before it is tried")
+    assert lines[0].endswith("weights.safetensors is not what was written; the checkpoint before it is tried")
     assert "step 40" in lines
     assert trainer.history == tiny_trainer.history
 
 
 def test_a_checkpoint_that_was_being_written_is_never_read(
-    folder: Path, tiny_maze: Trajectories, tiny_config: Config, tiny_trainer: Trainer
+    folder: Path, tiny_maze: Trajectories, tiny_config: AlgorithmConfig, tiny_trainer: Trainer
 ) -> None:
     newest, _ = kept_checkpoints(folder)
     newest.rename(folder / ".step-000000060")  # the name that it has until it is whole
@@ -58,7 +58,7 @@ def test_a_checkpoint_that_was_being_written_is_never_read(
 
 
 def test_without_a_whole_checkpoint_the_run_says_so_and_begins_nothing(
-    folder: Path, tiny_maze: Trajectories, tiny_config: Config
+    folder: Path, tiny_maze: Trajectories, tiny_config: AlgorithmConfig
 ) -> None:
     for path in kept_checkpoints(folder):
         (path / "training.json").write_text("{")
@@ -67,7 +67,7 @@ def test_without_a_whole_checkpoint_the_run_says_so_and_begins_nothing(
 
 
 def test_a_run_without_checkpoints_begins_at_the_beginning(
-    tmp_path: Path, tiny_maze: Trajectories, tiny_config: Config
+    tmp_path: Path, tiny_maze: Trajectories, tiny_config: AlgorithmConfig
 ) -> None:
     lines: list[str] = []
     finished(tiny_maze, tiny_config, tmp_path / "none", lines)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mage import scenarios
-from mage.config import Config, make_config
+from mage.config import AlgorithmConfig, make_config
 from mage.data import maze2d
 from mage.data.sources import load_trajectories
 from mage.data.trajectories import Trajectories, target_return
@@ -26,7 +26,7 @@ def maze(tmp_path_factory: pytest.TempPathFactory) -> Trajectories:
 
 
 @pytest.fixture(scope="module")
-def config() -> Config:
+def config() -> AlgorithmConfig:
     """A small network with few, long latents, which tours say more about (as the cpu preset has it for mazes)."""
     network = {"embed_dim": 32, "num_heads": 4}
     stage = {"learning_rate": 2e-3}
@@ -46,7 +46,9 @@ def config() -> Config:
     )
 
 
-def test_a_policy_asked_for_much_gets_more_than_one_asked_for_little(maze: Trajectories, config: Config) -> None:
+def test_a_policy_asked_for_much_gets_more_than_one_asked_for_little(
+    maze: Trajectories, config: AlgorithmConfig
+) -> None:
     trainer = Trainer(maze, config, seed=0)
     trainer.advance(trainer.total_steps)
     policy, rollout = trainer.policy(), Rollout(maze.task, EPISODES)

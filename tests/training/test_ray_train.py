@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import ray
 
-from mage.config import Config, make_config
+from mage.algorithms.mage.config import MageConfig
+from mage.config import AlgorithmConfig, make_config
 from mage.data.trajectories import Trajectories
 from mage.training.ray_board import Message, shown_board
 from mage.training.ray_train import Placement, train_with_ray
@@ -17,7 +18,7 @@ from tests.processes import flip_last_byte, kill_children
 pytestmark = pytest.mark.ray
 
 
-def train_here(trajectories: Trajectories, config: Config) -> list[dict]:
+def train_here(trajectories: Trajectories, config: AlgorithmConfig) -> list[dict]:
     """The loss curve of an undisturbed run in this process."""
     trainer = Trainer(trajectories, config, seed=0)
     trainer.advance(trainer.total_steps)
@@ -25,13 +26,13 @@ def train_here(trajectories: Trajectories, config: Config) -> list[dict]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tiny_maze: Trajectories, tiny_config: Config) -> list[dict]:
+def undisturbed(tiny_maze: Trajectories, tiny_config: MageConfig) -> list[dict]:
     """The loss curve of a run in this process that nothing happened to."""
     return train_here(tiny_maze, tiny_config)
 
 
 def test_one_ray_worker_gives_the_loss_curve_of_a_plain_process(
-    ray_cluster: None, tiny_maze: Trajectories, tiny_config: Config, undisturbed: list[dict], tmp_path: Path
+    ray_cluster: None, tiny_maze: Trajectories, tiny_config: MageConfig, undisturbed: list[dict], tmp_path: Path
 ) -> None:
     told: list[Message] = []
     with shown_board(told.append) as board:
@@ -49,7 +50,7 @@ def test_one_ray_worker_gives_the_loss_curve_of_a_plain_process(
 
 @pytest.mark.parametrize("num_scales", [1, 3])
 def test_two_workers_that_share_each_batch_learn_what_one_learns(
-    ray_cluster: None, tiny_maze: Trajectories, tiny_config: Config, tmp_path: Path, num_scales: int
+    ray_cluster: None, tiny_maze: Trajectories, tiny_config: MageConfig, tmp_path: Path, num_scales: int
 ) -> None:
     # no dropout, no restarts and no Gumbel noise, which every worker draws for itself
     data = tiny_config.model_dump(mode="json")
@@ -64,7 +65,7 @@ def test_two_workers_that_share_each_batch_learn_what_one_learns(
 
 
 def test_a_killed_worker_goes_on_from_its_checkpoint_as_if_nothing_had_happened(
-    ray_cluster: None, tiny_maze: Trajectories, tiny_config: Config, tmp_path: Path
+    ray_cluster: None, tiny_maze: Trajectories, tiny_config: MageConfig, tmp_path: Path
 ) -> None:
     training = tiny_config.training
     longer = training.transformer.model_copy(update={"steps": 600})
@@ -91,7 +92,7 @@ def test_a_killed_worker_goes_on_from_its_checkpoint_as_if_nothing_had_happened(
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(
-    ray_cluster: None, tiny_maze: Trajectories, tiny_config: Config, undisturbed: list[dict], tmp_path: Path
+    ray_cluster: None, tiny_maze: Trajectories, tiny_config: MageConfig, undisturbed: list[dict], tmp_path: Path
 ) -> None:
     training = tiny_config.training.model_copy(update={"checkpoint_every": 50})
     config = tiny_config.model_copy(update={"training": training})

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -7,20 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from mage.config import FORMAT_VERSION, Config, make_config
+from mage.config import AlgorithmConfig, make_config
 from mage.data.trajectories import Trajectories
 from mage.errors import MageError
 from mage.files import check_seal
 from mage.training.trainer import Trainer, choose_device
+from tests.algorithms.builders import reference_config
 from tests.processes import flip_last_byte
 
 Make = Callable[..., Trainer]
 
 
 @pytest.fixture
-def make(tiny_maze: Trajectories, tiny_config: Config) -> Make:
+def make(tiny_maze: Trajectories, tiny_config: AlgorithmConfig) -> Make:
     """An untrained trainer of the tiny configuration with overrides."""
 
     def made(*overrides: str, seed: int = 0, artefacts: Path | None = None) -> Trainer:
@@ -30,13 +33,8 @@ def make(tiny_maze: Trajectories, tiny_config: Config) -> Make:
     return made
 
 
-def weights(trainer: Trainer) -> dict[str, Tensor]:
-    parts = trainer.networks.items()
-    return {f"{part}.{name}": value for part, network in parts for name, value in network.state_dict().items()}
-
-
 def same_weights(one: Trainer, other: Trainer) -> bool:
-    ours, theirs = weights(one), weights(other)
+    ours, theirs = one.agent.state_dict(), other.agent.state_dict()
     return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
@@ -120,7 +118,7 @@ def test_a_checkpoint_is_safetensors_and_json(make: Make, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("format_version", 99, f"has format_version 99, this run has {FORMAT_VERSION}"),
+        ("format_version", 99, "has format_version 99, this mage reads 3 to 4"),
         ("seed", 5, "has seed 5, this run has 0"),
     ],
 )
@@ -225,7 +223,7 @@ def test_a_run_continues_in_stage_1_though_another_has_finished_it_meanwhile(
 
 
 def test_a_stage_1_that_cannot_be_kept_for_others_is_told_and_used(
-    tiny_maze: Trajectories, tiny_config: Config, tmp_path: Path
+    tiny_maze: Trajectories, tiny_config: AlgorithmConfig, tmp_path: Path
 ) -> None:
     (tmp_path / "taken").write_text("")
     said: list[str] = []
@@ -261,13 +259,44 @@ def test_the_critic_is_trained_last_where_it_has_steps(make: Make) -> None:
     assert "critic" not in make().networks
 
 
-def test_the_returns_of_a_decision_transformer_are_not_discounted(make: Make, tiny_maze: Trajectories) -> None:
-    trainer = make("algorithm=dt", "training.reference.steps=1")
-    assert trainer.policy().task.discount == 1
-    assert trainer.policy().target_return == np.quantile(
-        tiny_maze.episode_returns, tiny_maze.task.target_return_quantile
+def test_the_returns_of_a_decision_transformer_are_not_discounted(tiny_maze: Trajectories) -> None:
+    policy = Trainer(tiny_maze, reference_config("dt"), seed=0).policy()
+    assert policy.task.discount == 1
+    assert policy.target_return == np.quantile(tiny_maze.episode_returns, tiny_maze.task.target_return_quantile)
+    other = Trainer(tiny_maze, reference_config("return_bc"), seed=0).policy()
+    assert other.task.discount == tiny_maze.task.discount == 0.99
+
+
+@given(st.integers(1, 500), st.integers(20, 500), st.integers(0, 50), st.integers(0, 50), st.integers(0, 9))
+@settings(max_examples=20)
+def test_milestones_lie_evenly_in_stage_2_and_end_with_the_run(
+    tiny_trainer: Trainer, one: int, two: int, three: int, four: int, evaluations: int
+) -> None:
+    steps = {"autoencoder": one, "transformer": two, "inverse_dynamics": three, "value": four}
+    config = make_config(
+        tiny_trainer.config.model_dump(), [f"training.{name}.steps={count}" for name, count in steps.items()]
     )
-    assert make("algorithm=return_bc").policy().task.discount == tiny_maze.task.discount == 0.99
+    trainer = Trainer(tiny_trainer.trajectories, config, seed=0, data=tiny_trainer.data)
+    *inside, end = trainer.milestones(evaluations)
+    assert end == one + two + three + four
+    check_even(inside, evaluations, one, one + two)
+
+
+@pytest.mark.parametrize("evaluations", [0, 1, 4])
+def test_milestones_of_an_only_stage_lie_evenly_in_it(tiny_trainer: Trainer, evaluations: int) -> None:
+    config = reference_config("bc", steps=40)
+    trainer = Trainer(tiny_trainer.trajectories, config, seed=0, data=tiny_trainer.data)
+    *inside, end = trainer.milestones(evaluations)
+    assert end == 40
+    check_even(inside, evaluations, 0, 40)
+
+
+def check_even(inside: list[int], count: int, begin: int, end: int) -> None:
+    """So many points between begin and end, as far from each other as can be."""
+    assert len(inside) == count
+    gaps = [b - a for a, b in itertools.pairwise([begin, *inside, end])]
+    assert min(gaps) > 0
+    assert max(gaps) - min(gaps) <= 1
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_advice(make: Make) -> None:

@@ -4,7 +4,7 @@ import pytest
 import ray
 import torch
 
-from mage.config import Config, make_config
+from mage.config import AlgorithmConfig, make_config
 from mage.data.trajectories import Trajectories
 from mage.training import ray_train
 from mage.training.ray_train import own_device, train_loop
@@ -36,7 +36,7 @@ def test_auto_is_a_gpu_only_where_ray_gave_one(
 
 
 def test_a_worker_without_a_gpu_trains_on_its_cpu(
-    gpu_in_sight: None, monkeypatch: pytest.MonkeyPatch, tiny_maze: Trajectories, tiny_config: Config
+    gpu_in_sight: None, monkeypatch: pytest.MonkeyPatch, tiny_maze: Trajectories, tiny_config: AlgorithmConfig
 ) -> None:
     trained: list[Trainer] = []
     monkeypatch.setattr(ray, "get_gpu_ids", list)
@@ -48,4 +48,4 @@ def test_a_worker_without_a_gpu_trains_on_its_cpu(
     train_loop(settings | {"board": None, "trial": "", "evaluations": 0, "score": None})
     (trainer,) = trained
     assert trainer.step == trainer.total_steps
-    assert trainer.windows.device.type == trainer.stage.device.type == "cpu"
+    assert trainer.data.device.type == trainer.stage.device.type == "cpu"

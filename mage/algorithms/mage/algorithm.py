@@ -1,0 +1,146 @@
+"""MAGE: (s_t, target return-to-go) -> K token maps -> a = I(z_1 + .. + z_K) (section 3.2, "Determining Action").
+
+Two networks in two stages: the autoencoder writes a window of (return, state) as token maps, coarse to fine; the
+transformer generates such maps for a state and a target return.
+
+Shape suffixes: B environments, N candidates of all of them, L latent length, C code width, A action size, S observation
+size, X values of a modelled step, Y = 1 + S values of a condition (R_0, s_0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from mage.algorithms.mage.adapter import AdaptedDecoder
+from mage.algorithms.mage.autoencoder import TrajectoryAutoencoder
+from mage.algorithms.mage.config import MageConfig
+from mage.algorithms.mage.critic import Critic
+from mage.algorithms.mage.sequence import Windows
+from mage.algorithms.mage.stage_autoencoder import AutoencoderLearning
+from mage.algorithms.mage.stage_critic import CriticLearning
+from mage.algorithms.mage.stage_inverse_dynamics import InverseDynamicsLearning
+from mage.algorithms.mage.stage_transformer import TransformerLearning
+from mage.algorithms.mage.token_choice import TokenChoice, row_by_row
+from mage.algorithms.mage.transformer import MultiScaleTransformer
+from mage.config import AlgorithmConfig
+from mage.data.steps import Steps
+from mage.data.trajectories import Statistics
+from mage.interface import Algorithm, Explanation, Presets, Report, Seen, Sizes, Space, Stage
+
+
+class Mage(Algorithm[MageConfig]):
+    """Generates a latent trajectory at every step of the environment and takes its first action."""
+
+    config_class: ClassVar[type[AlgorithmConfig]] = MageConfig
+    presets: ClassVar[Presets] = yaml.safe_load(Path(__file__).with_name("presets.yaml").read_text(encoding="utf-8"))
+    space: ClassVar[Space] = {
+        "autoencoder.num_scales": [1, 2, 4],
+        "autoencoder.codebook_size": [64, 128, 256],
+        "transformer.depth": [1, 2, 3],
+    }
+
+    def __init__(self, config: MageConfig, sizes: Sizes, statistics: Statistics) -> None:
+        super().__init__(config, sizes, statistics)
+        self.autoencoder = TrajectoryAutoencoder(config.autoencoder, config.inverse_dynamics, *sizes)
+        self.transformer = MultiScaleTransformer(config.transformer, config.autoencoder, sizes.observation)
+        self.adapted_decoder: AdaptedDecoder | None = None
+        if config.transformer.condition_weight > 0:
+            width = config.autoencoder.embed_dim
+            self.adapted_decoder = AdaptedDecoder(self.autoencoder.decoder, width, config.transformer)
+        self.critic = Critic(config.value, *sizes) if config.training.value.steps else None
+
+    @property
+    def decoder(self) -> nn.Module:
+        """D' of stage 2; without L_cond the decoder of stage 1."""
+        return self.autoencoder.decoder if self.adapted_decoder is None else self.adapted_decoder
+
+    @property
+    def asks(self) -> Literal["return"] | None:
+        """The target return, unless it reaches neither the tokens nor the action (Tables 7, 19 and 23)."""
+        config = self.config
+        chooses_by_state = config.policy.candidates > 1 and config.policy.select == "observation"
+        # D' has R_0 in its adapters, too, whatever D has
+        adapted = config.transformer.condition_weight > 0 and config.transformer.condition_path == "adapters"
+        sees = (
+            config.transformer.return_condition != "none"
+            or config.inverse_dynamics.inputs == "latent_and_condition"
+            or (config.inverse_dynamics.inputs == "trajectory" and config.autoencoder.return_in_decoder)
+            or (chooses_by_state and (config.autoencoder.return_in_decoder or adapted))
+        )
+        return "return" if sees else None
+
+    def stages(self, data: Steps) -> Sequence[Stage]:
+        """Stage 1, stage 2 and, where they have steps, 2b and the critic of Table 6."""
+        config, windows = self.config, Windows(data, self.config.autoencoder)
+        stages = [
+            AutoencoderLearning(self.autoencoder, config, windows).stage(),
+            TransformerLearning(self.transformer, self.autoencoder, self.adapted_decoder, config, windows).stage(),
+        ]
+        if config.training.inverse_dynamics.steps:
+            stages.append(InverseDynamicsLearning(self.autoencoder, self.transformer, config, data).stage())
+        if self.critic is not None:
+            stages.append(CriticLearning(self.critic, config, data).stage())
+        return stages
+
+    @torch.no_grad()
+    def act(self, state: None, seen: Seen) -> tuple[Tensor, None]:
+        """The first action of the Z that is generated for what is seen and asked."""
+        candidates = self.config.policy.candidates
+        choose = TokenChoice(self.config.policy)
+        if self.config.policy.sampling == "sample":
+            repeated = [own for own in seen.own_generators() for _ in range(candidates)]
+            choose = TokenChoice(self.config.policy, row_by_row(repeated))
+        return self.decide(self.condition(seen.observation_BS, seen.asked_B), choose)[1], None
+
+    @torch.no_grad()
+    def decide(self, condition_BY: Tensor, choose: TokenChoice) -> tuple[Tensor, Tensor]:
+        """The Z (B, L, C) that is acted on, of several candidates the best, and its action (B, A), not yet clipped.
+
+        Args:
+            condition_BY: (R_t, s_t), normalised.
+            choose: turns logits into tokens; with noise for `candidates` rows a state.
+        """
+        candidates = self.config.policy.candidates
+        repeated_NY = condition_BY.repeat_interleave(candidates, 0)
+        _, latent_NLC = self.transformer.generate(repeated_NY, self.autoencoder.quantizer, choose)
+        actions_NA = self.autoencoder.act(latent_NLC, repeated_NY)
+        if candidates == 1:
+            return latent_NLC, actions_NA
+        merit_BN = self._merit(latent_NLC, actions_NA, repeated_NY).view(-1, candidates)
+        best_B = merit_BN.argmax(1) + torch.arange(len(merit_BN), device=self.device) * candidates
+        return latent_NLC[best_B], actions_NA[best_B]
+
+    def _merit(self, latent_NLC: Tensor, actions_NA: Tensor, condition_NY: Tensor) -> Tensor:
+        """By what the best candidate is chosen: the critic's value, or how near the decoded s_0 is to the state."""
+        if self.config.policy.select == "value":
+            assert self.critic is not None
+            value_N: Tensor = self.critic(condition_NY[:, 1:], actions_NA)
+            return value_N
+        decoded_NX = self.decoder(latent_NLC, condition_NY[:, :1])[:, 0]
+        decoded_NS: Tensor = decoded_NX[:, self.autoencoder.layout["state"]]
+        return -(decoded_NS - condition_NY[:, 1:]).pow(2).mean(1)
+
+    @classmethod
+    def explain(cls, inspection: Mapping[str, Any]) -> Explanation:
+        """Findings about Z, its scales, the actions read off it and the condition in it, and the tables behind them."""
+        from mage.algorithms.mage.explanation import explain
+
+        return explain(inspection)
+
+    def probe(self, data: Steps) -> Report | None:
+        """What it makes of windows whose truth is known: Z, its scales and codes, the actions read off it."""
+        from mage.algorithms.mage.inspection import inspect_data
+
+        return inspect_data(self, data)
+
+    def probe_visited(self, observation_BS: Tensor, asked_B: Tensor) -> Report | None:
+        """Whether Z, generated for these states and targets, decodes to them."""
+        from mage.algorithms.mage.inspection import probe_states
+
+        return probe_states(self, self.condition(observation_BS, asked_B))

@@ -1,0 +1,65 @@
+"""What the autoencoder models of a window of steps tau = ((R_0, s_0) ... (R_{H-1}, s_{H-1})) (section 3.1).
+
+What a step holds is a choice (Table 6): the paper's (R, s), or s, a, (R, s, a).
+
+Shape suffixes: B batch, H horizon, A action size, X values of a modelled step, Y = 1 + S values of a condition (R, s).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mage.algorithms.mage.config import AutoencoderConfig
+from mage.data.steps import Steps
+
+
+class Batch(NamedTuple):
+    """A batch of windows; condition_BY is (R_0, s_0) and action_BA the action taken at each window's first step."""
+
+    trajectory_BHX: Tensor
+    mask_BH: Tensor
+    condition_BY: Tensor
+    action_BA: Tensor
+
+
+class Windows:
+    """The windows of a dataset as an autoencoder models them, one starting at every step."""
+
+    def __init__(self, steps: Steps, config: AutoencoderConfig) -> None:
+        self.steps, self.horizon, self.sequence = steps, config.horizon, config.sequence
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def take(self, indices_B: Tensor) -> Batch:
+        """The windows that start at those rows."""
+        rows_BH, mask_BH = self.steps.window_rows(indices_B, self.horizon)
+        conditions_BHY = self.steps.conditions(rows_BH)
+        parts = {"return": conditions_BHY[..., :1], "state": conditions_BHY[..., 1:]}
+        names = self.sequence.split("_")
+        if "action" in names:
+            parts["action"] = self.steps.actions(rows_BH)
+        return Batch(
+            trajectory_BHX=torch.cat([parts[name] for name in names], -1),
+            mask_BH=mask_BH,
+            condition_BY=conditions_BHY[:, 0],
+            action_BA=self.steps.actions(indices_B),
+        )
+
+
+def step_layout(sequence: str, observation_size: int, action_size: int) -> dict[str, slice]:
+    """Where the return, the state and the action lie in a modelled step, for those that it holds."""
+    sizes = {"return": 1, "state": observation_size, "action": action_size}
+    layout, start = {}, 0
+    for name in sequence.split("_"):
+        layout[name] = slice(start, start + sizes[name])
+        start += sizes[name]
+    return layout
+
+
+def step_size(sequence: str, observation_size: int, action_size: int) -> int:
+    """X, the values of a modelled step."""
+    return max(part.stop for part in step_layout(sequence, observation_size, action_size).values())

@@ -1,0 +1,82 @@
+"""Stage 2b: the inverse dynamics goes on learning, on the Z that the transformer generates (ours, not the paper's).
+
+    L = ||I(Z_generated) - a_0||^2 / A
+
+In stage 1 it sees true Z, which carries the action noise of the behaviour policy; acting, it sees generated Z, whose
+noise is another draw. Learning on generated Z teaches it what of Z to believe.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from mage.algorithms.mage.autoencoder import TrajectoryAutoencoder
+from mage.algorithms.mage.config import MageConfig
+from mage.algorithms.mage.token_choice import TokenChoice, all_rows
+from mage.algorithms.mage.transformer import MultiScaleTransformer
+from mage.data.steps import Steps
+from mage.interface import ONE, Info, Stage, minimise
+
+LARGEST_POOL = 131_072
+"""Windows for which Z is generated, once: generating costs ten times what a step on it does."""
+
+SEED = 0
+"""Of the windows of the pool and, where tokens are sampled, of their draws."""
+
+
+class InverseDynamicsLearning:
+    """Stage 2b on the steps of a dataset, with all but the inverse dynamics frozen.
+
+    Z is generated as the policy will generate it (greedy, sampled or expected), for all windows or, where there are
+    more than `LARGEST_POOL`, for so many drawn at random.
+    """
+
+    def __init__(
+        self, autoencoder: TrajectoryAutoencoder, transformer: MultiScaleTransformer, config: MageConfig, data: Steps
+    ) -> None:
+        self.autoencoder, self.transformer, self.config, self.data = autoencoder, transformer, config, data
+
+    def stage(self) -> Stage:
+        """As the trainer runs it."""
+        return Stage(
+            "inverse_dynamics",
+            self.config.training.inverse_dynamics,
+            {ONE: [self.autoencoder.inverse_dynamics]},
+            minimise(self.loss),
+            self.diagnose,
+            tells=("action_error_generated_tokens",),
+            acts=False,
+        )
+
+    def loss(self, rows_B: Tensor, random: torch.Generator) -> tuple[Tensor, Info]:
+        """Returns (loss, info)."""
+        loss = self._error(rows_B)
+        return loss, {"loss": loss}
+
+    @torch.no_grad()
+    def diagnose(self, rows_B: Tensor) -> Info:
+        """Action error on generated tokens, on windows drawn apart."""
+        return {"action_error_generated_tokens": self._error(rows_B)}
+
+    def _error(self, indices_B: Tensor) -> Tensor:
+        chosen_B = indices_B % len(self._pool)
+        rows_B = self._pool[chosen_B]
+        action_BA = self.autoencoder.act(self._generated[chosen_B], self.data.conditions(rows_B))
+        return (action_BA - self.data.actions(rows_B)).pow(2).mean()
+
+    @cached_property
+    def _pool(self) -> Tensor:
+        """The rows for which Z is generated."""
+        drawn = torch.randperm(len(self.data), generator=torch.Generator().manual_seed(SEED))[:LARGEST_POOL]
+        return drawn.sort().values.to(self.data.device)
+
+    @cached_property
+    def _generated(self) -> Tensor:
+        """Z of every window of the pool, (P, L, C)."""
+        choose = TokenChoice(self.config.policy, all_rows(torch.Generator().manual_seed(SEED)))
+        conditions = (self.data.conditions(part) for part in self._pool.split(1024))
+        quantizer = self.autoencoder.quantizer
+        return torch.cat([self.transformer.generate(part, quantizer, choose)[1] for part in conditions])

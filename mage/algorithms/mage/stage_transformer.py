@@ -1,0 +1,132 @@
+"""Stage 2: what the multi-scale transformer learns from (section 3.2, equations 5 and 7, Algorithm 5).
+
+    L = cross-entropy of all true tokens / T + lambda ||D'(Z, R_0)_0 - (R_0, s_0)||^2 / Y
+
+Z is read off the predicted distributions through straight-through Gumbel-softmax, so the second term teaches the
+transformer (and the adapters of D') and nothing of the frozen autoencoder. True tokens are fed in (teacher forcing),
+as in VAR; with `coarser_tokens: generated` every scale is predicted from the draws of the coarser ones, as Algorithm 5
+is printed.
+
+Shape suffixes: B batch, T tokens of all scales, V codebook size, L latent length, C code width, Y = 1 + S values of the
+condition (R_0, s_0).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mage.algorithms.mage.adapter import AdaptedDecoder
+from mage.algorithms.mage.autoencoder import TrajectoryAutoencoder
+from mage.algorithms.mage.config import MageConfig
+from mage.algorithms.mage.sequence import Windows
+from mage.algorithms.mage.token_choice import TokenChoice, all_rows, straight_through_gumbel
+from mage.algorithms.mage.transformer import MultiScaleTransformer
+from mage.algorithms.mage.true_tokens import TrueTokens
+from mage.interface import ONE, Info, Stage, minimise
+
+
+class TransformerLearning:
+    """Stage 2 on the windows of a dataset, beside the frozen autoencoder of stage 1."""
+
+    def __init__(
+        self,
+        transformer: MultiScaleTransformer,
+        autoencoder: TrajectoryAutoencoder,
+        adapted_decoder: AdaptedDecoder | None,
+        config: MageConfig,
+        windows: Windows,
+    ) -> None:
+        self.transformer, self.autoencoder, self.adapted_decoder = transformer, autoencoder, adapted_decoder
+        self.run, self.config, self.windows = config, config.transformer, windows
+        stage = config.training.transformer
+        self.tokens = TrueTokens(autoencoder, windows, draws=stage.steps * stage.batch_size)
+
+    def stage(self) -> Stage:
+        """As the trainer runs it. Trained are the transformer and the adapters; with `condition_path: decoder` the
+        decoder in their place (Table 22).
+        """
+        trains: list[nn.Module] = [self.transformer]
+        if self.adapted_decoder is not None:
+            trains.append(self.adapted_decoder)
+            if self.config.condition_path == "decoder":
+                trains.append(self.autoencoder.decoder)
+        tells = ("cross_entropy", "condition_error", "action_error_generated_tokens")
+        stage = self.run.training.transformer
+        return Stage("transformer", stage, {ONE: trains}, minimise(self.loss), self.diagnose, tells)
+
+    def loss(self, rows_B: Tensor, random: torch.Generator) -> tuple[Tensor, Info]:
+        """Returns (loss, info); info holds every term, by name."""
+        token_maps, condition_BY = self.tokens.take(rows_B), self.windows.steps.conditions(rows_B)
+        tokens_BT = torch.cat(token_maps, 1)
+        logits_BTV, latent_BLC = self._predict(token_maps, condition_BY, random)
+        entropy_BT = F.cross_entropy(logits_BTV.transpose(1, 2), tokens_BT, reduction="none")
+        if self.run.training.reweight_by_return:
+            entropy_BT = entropy_BT * self.windows.steps.weights(rows_B).unsqueeze(1)
+        cross_entropy = entropy_BT.mean()
+        loss, info = cross_entropy, {"cross_entropy": cross_entropy}
+        if latent_BLC is not None:
+            condition = self.condition_loss(latent_BLC, condition_BY)
+            loss = loss + self.config.condition_weight * condition
+            info["condition_error"] = condition
+        info["loss"] = loss
+        info["token_accuracy"] = (logits_BTV.argmax(-1) == tokens_BT).float().mean()
+        return loss, info
+
+    def _predict(
+        self, token_maps: list[Tensor], condition_BY: Tensor, random: torch.Generator
+    ) -> tuple[Tensor, Tensor | None]:
+        """Logits of all scales and, where L_cond wants it, Z (B, L, C) of their Gumbel draws."""
+        quantizer = self.autoencoder.quantizer
+        if self.config.coarser_tokens == "generated":
+            logits_BTV, latent_BLC = self.transformer.unroll(
+                condition_BY, quantizer, lambda logits: self._draw(logits, random)
+            )
+            return logits_BTV, latent_BLC if self.adapted_decoder is not None else None
+        logits_BTV = self.transformer(token_maps, condition_BY, quantizer)
+        if self.adapted_decoder is None:
+            return logits_BTV, None
+        codes_BTC = self._draw(logits_BTV, random) @ quantizer.codebook_VC
+        scales = codes_BTC.split(self.transformer.schedule, dim=1)
+        return logits_BTV, torch.stack([quantizer.scale_up(codes, k) for k, codes in enumerate(scales)]).sum(0)
+
+    def _draw(self, logits_BTV: Tensor, random: torch.Generator) -> Tensor:
+        return straight_through_gumbel(logits_BTV, self.config.gumbel_temperature, random)
+
+    def condition_loss(self, latent_BLC: Tensor, condition_BY: Tensor) -> Tensor:
+        """L_cond (equation 7): mean square between the first decoded (R, s) and the condition, normalised units."""
+        assert self.adapted_decoder is not None
+        return condition_error(
+            self.adapted_decoder,
+            latent_BLC,
+            condition_BY,
+            self.autoencoder.layout,
+            with_return=self.config.return_in_condition_loss,
+        )
+
+    @torch.no_grad()
+    def diagnose(self, rows_B: Tensor) -> Info:
+        """Action error on true and on generated tokens; the second is what acting depends on."""
+        batch = self.windows.take(rows_B)
+        model = self.autoencoder
+        choose = TokenChoice(self.run.policy, all_rows(torch.Generator().manual_seed(0)))
+        latents = {
+            "true": model.quantizer.decode(self.tokens.take(rows_B)),
+            "generated": self.transformer.generate(batch.condition_BY, model.quantizer, choose)[1],
+        }
+        return {
+            f"action_error_{name}_tokens": (model.act(latent_BLC, batch.condition_BY) - batch.action_BA).pow(2).mean()
+            for name, latent_BLC in latents.items()
+        }
+
+
+def condition_error(
+    decoder: nn.Module, latent_BLC: Tensor, condition_BY: Tensor, layout: dict[str, slice], with_return: bool = True
+) -> Tensor:
+    """Mean square between the first decoded step and the condition, over what both hold of (R_0, s_0)."""
+    first_BX = decoder(latent_BLC, condition_BY[:, :1])[:, 0]
+    wanted = {"return": condition_BY[:, :1], "state": condition_BY[:, 1:]}
+    names = [name for name in layout if name == "state" or (name == "return" and with_return)]
+    errors = [first_BX[:, layout[name]] - wanted[name] for name in names]
+    return torch.cat(errors, 1).pow(2).mean()

@@ -1,0 +1,151 @@
+"""A stage of training, as data: what it trains, by which optimisers, and what one step of it does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mage.config import OptimiserConfig, StageConfig
+from mage.distributed import average_gradients
+
+Info = Mapping[str, Tensor]
+"""Named terms of a step, each one number; `loss` among them."""
+
+Trained = nn.Module | nn.Parameter
+
+
+class Optimiser:
+    """AdamW on some parameters, with the schedule and the clipping of its configuration.
+
+    Attributes:
+        norm: of the gradient of the last step, before it was clipped; None before the first.
+    """
+
+    def __init__(self, parameters: Sequence[nn.Parameter], config: OptimiserConfig, steps: int) -> None:
+        self.parameters, self.config, self.steps = parameters, config, steps
+        # fused: one kernel over all parameters, a third of the step time of small models
+        self.adam = torch.optim.AdamW(parameters, config.learning_rate, weight_decay=config.weight_decay, fused=True)
+        self.norm: Tensor | None = None
+
+    def begin(self, step: int) -> None:
+        """Sets the learning rate of a step of the stage."""
+        for group in self.adam.param_groups:
+            group["lr"] = self.config.learning_rate * schedule(step, self.config, self.steps)
+
+    def minimise(self, loss: Tensor) -> Tensor:
+        """One step down the gradient of the loss with respect to its own parameters, and no others.
+
+        Gradients are averaged over the workers and clipped. Returns their norm.
+        """
+        self.adam.zero_grad(set_to_none=True)
+        loss.backward(inputs=list(self.parameters))
+        average_gradients(self.parameters)
+        self.norm = nn.utils.clip_grad_norm_(self.parameters, self.config.gradient_clip).detach()
+        self.adam.step()
+        return self.norm
+
+    def state(self) -> dict[str, Tensor]:
+        """What it remembers of its parameters, by their number."""
+        remembered = enumerate(self.adam.state[parameter] for parameter in self.parameters)
+        return {f"{index}.{name}": value for index, state in remembered for name, value in state.items()}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Goes on from what `state` gave."""
+        for name, value in state.items():
+            index, _, what = name.partition(".")
+            parameter = self.parameters[int(index)]
+            self.adam.state[parameter][what] = value.to(parameter.device)
+
+
+Optimisers = Mapping[str, Optimiser]
+Step = Callable[[Tensor, Optimisers, torch.Generator], Info]
+
+
+def nothing(rows_B: Tensor) -> Info:
+    """No metrics beyond those of the steps."""
+    return {}
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One stage of training. What `trains` does not name is frozen and in evaluation mode meanwhile.
+
+    Attributes:
+        name: of its section in `config.training`, and in the loss curves.
+        config: steps, batch size and the settings of its optimisers.
+        trains: by the name of an optimiser, the modules and parameters that it moves. A field of `config` of that name
+            holds its settings; else they are those of the stage.
+        step: (rows of the data, optimisers, random numbers) -> named terms; takes the steps of the optimisers.
+        diagnose: slower metrics of some rows, whenever a line of the loss curve is written.
+        tells: the terms and metrics that stand in its lines for people, beside the loss.
+        end: called once, when the stage is done; returns a row for the loss curve, under a `stage` of its own, and the
+            same in words.
+        rows: how many rows there are to draw from, numbered from 0; by default all steps of the data.
+        shared_by: all that determines what this stage leaves, besides data and seed: runs that agree here train it
+            once. Only a first stage may be shared.
+        acts: whether the policy may be judged in the midst of the stage.
+    """
+
+    name: str
+    config: StageConfig
+    trains: Mapping[str, Sequence[Trained]]
+    step: Step
+    diagnose: Callable[[Tensor], Info] = nothing
+    tells: Sequence[str] = ()
+    end: Callable[[], tuple[Mapping[str, float | str], str]] | None = None
+    rows: int | None = None
+    shared_by: Mapping[str, Any] | None = None
+    acts: bool = True
+
+    def parameters(self, optimiser: str, trainable: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+        """What an optimiser of it moves, in a fixed order; `trainable` are those that may be moved at all."""
+        allowed = {id(parameter) for parameter in trainable}
+        return [parameter for parameter in parameters_of(self.trains[optimiser]) if id(parameter) in allowed]
+
+    def settings(self, optimiser: str) -> OptimiserConfig:
+        """Of one of its optimisers."""
+        own = getattr(self.config, optimiser, None)
+        return own if isinstance(own, OptimiserConfig) else self.config
+
+
+def parameters_of(trained: Iterable[Trained]) -> Iterator[nn.Parameter]:
+    """The parameters of modules and parameters, each once."""
+    seen: set[int] = set()
+    for part in trained:
+        for parameter in [part] if isinstance(part, nn.Parameter) else part.parameters():
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield parameter
+
+
+Loss = Callable[[Tensor, torch.Generator], tuple[Tensor, Info]]
+"""(rows of the data, random numbers) -> the loss and its named terms, which hold it, too."""
+
+ONE = "all"
+"""The name of the optimiser of a stage that has only one."""
+
+
+def minimise(loss: Loss) -> Step:
+    """The step of a stage that has one optimiser, `ONE`, and one loss."""
+
+    def step(rows_B: Tensor, optimise: Optimisers, random: torch.Generator) -> Info:
+        total, info = loss(rows_B, random)
+        optimise[ONE].minimise(total)
+        return info
+
+    return step
+
+
+def schedule(step: int, config: OptimiserConfig, steps: int) -> float:
+    """Learning-rate factor: linear warm-up, then a cosine from 1 to 0.1 at the last step, or 1."""
+    if step < config.warmup_steps:
+        return (step + 1) / config.warmup_steps
+    if config.decay == "constant":
+        return 1.0
+    progress = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
+    return 0.1 + 0.45 * (1 + math.cos(math.pi * min(1.0, progress)))

@@ -1,1 +1,0 @@
-"""The networks of MAGE, in the order data flows: autoencoder, inverse dynamics, transformer, policy."""

@@ -1,0 +1,90 @@
+"""Stages that runs share: what a first stage leaves, kept whole under the hash of all that determines it.
+
+Configurations that agree in a stage's `shared_by`, the data and the seed train it once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from mage.config import digest
+from mage.config.upgrade import SHARED_STAGES
+from mage.data.trajectories import Task
+from mage.errors import DamagedError, MageError
+from mage.files import check_seal, seal
+from mage.interface import Algorithm, Stage
+from mage.training.weights import save_weights
+
+ARTEFACT_VERSION = 3
+History = list[dict[str, float | str]]
+Log = Callable[[str], None]
+
+
+def artefacts_folder(folder: Path) -> Path:
+    """Where a sweep keeps what its runs share; where version 0.1 kept it, if that is there."""
+    old = folder / SHARED_STAGES
+    return old if old.is_dir() else folder / "artefacts"
+
+
+def artefact_name(stage: Stage, task: Task, seed: int) -> str:
+    """Names what a stage leaves by all that determines it."""
+    data = {"fingerprint": task.fingerprint, "discount": task.discount}
+    key = digest({**(stage.shared_by or {}), **data, "seed": seed, "format_version": ARTEFACT_VERSION})
+    return f"{stage.name}-{key}"
+
+
+def parts_of(stage: Stage, agent: Algorithm[Any]) -> dict[str, nn.Module]:
+    """The networks that a stage trains, by their names in the algorithm."""
+    trained = {id(part) for parts in stage.trains.values() for part in parts}
+    return {name: network for name, network in agent.networks.items() if id(network) in trained}
+
+
+def keep_artefact(parts: dict[str, nn.Module], history: History, target: Path, log: Log) -> None:
+    """Keeps trained networks for other runs. Where the disk has no room for them they train their own."""
+    stage, unfinished = target.name.rpartition("-")[0], target.with_name(f".unfinished-{uuid.uuid4().hex}")
+    try:
+        unfinished.mkdir(parents=True)
+        for name, network in parts.items():
+            save_weights(network, unfinished / f"{name}.safetensors")
+        (unfinished / "history.json").write_text(json.dumps(history))
+        seal(unfinished)
+    except (OSError, SafetensorError, MageError) as error:
+        log(f"{stage}: not kept for other trials ({getattr(error, 'strerror', None) or error})")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        return
+    if target.exists() and not is_whole(target, log):
+        shutil.rmtree(target)
+    try:
+        os.replace(unfinished, target)
+    except OSError:  # another trial has just put the same one there
+        shutil.rmtree(unfinished)
+
+
+def is_whole(folder: Path, log: Log) -> bool:
+    """Whether there is an artefact, as it was written; tells of one that is damaged."""
+    if not folder.exists():
+        return False
+    try:
+        check_seal(folder)
+    except DamagedError as error:
+        log(f"{error}; the {folder.name.rpartition('-')[0]} is trained again")
+        return False
+    return True
+
+
+def take_artefact(parts: dict[str, nn.Module], folder: Path) -> History:
+    """Loads the networks, and returns the loss curve that led to them."""
+    for name, network in parts.items():
+        network.load_state_dict(load_file(folder / f"{name}.safetensors"))
+    history: History = json.loads((folder / "history.json").read_text())
+    return history

@@ -1,0 +1,63 @@
+"""Every algorithm that ships keeps the contract that it asks of others."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from mage import registry
+from mage.testing import AlgorithmContract
+
+
+class TestMage(AlgorithmContract):
+    algorithm = "mage"
+    small: ClassVar[Sequence[str]] = (
+        "autoencoder.embed_dim=16",
+        "autoencoder.num_heads=2",
+        "autoencoder.encoder_blocks=1",
+        "autoencoder.decoder_blocks=1",
+        "autoencoder.codebook_size=16",
+        "autoencoder.code_dim=8",
+        "autoencoder.num_scales=3",
+        "autoencoder.dropout=0.1",
+        "inverse_dynamics.hidden_dim=32",
+        "transformer.embed_dim=16",
+        "transformer.num_heads=2",
+        "transformer.depth=1",
+        "transformer.dropout=0.1",
+    )
+
+
+class TestMageSampledByValue(TestMage):
+    small: ClassVar[Sequence[str]] = (
+        *TestMage.small,
+        "training.value.steps=4",
+        "training.value.batch_size=8",
+        "value.hidden_dim=16",
+        "policy.sampling=sample",
+        "policy.select=value",
+        "policy.candidates=3",
+    )
+
+
+class TestBc(AlgorithmContract):
+    algorithm = "bc"
+    small = ("behaviour_cloning.hidden_dim=16",)
+
+
+class TestReturnBc(AlgorithmContract):
+    algorithm = "return_bc"
+    small = ("behaviour_cloning.hidden_dim=16",)
+
+
+class TestDt(AlgorithmContract):
+    algorithm = "dt"
+    small = (
+        "decision_transformer.context=4",
+        "decision_transformer.depth=1",
+        "decision_transformer.embed_dim=16",
+        "decision_transformer.num_heads=2",
+    )
+
+
+def test_every_algorithm_that_ships_is_here() -> None:
+    here = {each.algorithm for each in globals().values() if isinstance(each, type) and hasattr(each, "algorithm")}
+    assert here == set(registry.built_in())

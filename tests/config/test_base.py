@@ -1,0 +1,144 @@
+"""What every run is: its own stages and sections, its hash, and values that are impossible whatever is trained."""
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from mage import registry
+from mage.config import AlgorithmConfig, field_names, get_field, load_config, make_config
+from tests.config.messages import message_of
+
+ALGORITHMS = registry.built_in()
+SECTIONS = {
+    "mage": {"autoencoder", "inverse_dynamics", "transformer", "value", "policy"},
+    "bc": {"behaviour_cloning"},
+    "return_bc": {"behaviour_cloning"},
+    "dt": {"decision_transformer"},
+}
+STAGES = {
+    "mage": ("autoencoder", "transformer", "inverse_dynamics", "value"),
+    "bc": ("reference",),
+    "return_bc": ("reference",),
+    "dt": ("reference",),
+}
+
+
+def kind_of(algorithm: str) -> type[AlgorithmConfig]:
+    """The class of an algorithm's configurations."""
+    return registry.get(algorithm).config_class
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["training.autoencoder.learning_rate=-1"], ["training.autoencoder.learning_rate", "greater than 0", "-1"]),
+        (["training.autoencoder.learning_rate=.inf"], ["training.autoencoder.learning_rate", "finite", "inf"]),
+        (["training.autoencoder.decay=linear"], ["training.autoencoder.decay", "constant", "'linear'"]),
+        (["training.transformer.steps=0"], ["transformer.steps", "at least 1"]),
+        (["algorithm=bc", "training.reference.steps=0"], ["reference.steps", "at least 1"]),
+        (["evaluation.target_return_quantile=90"], ["target_return_quantile", "less than or equal to 1", "90"]),
+        (["evaluation.target_return_rule=rising"], ["target_return_rule", "decremented", "'rising'"]),
+        (["algorithm=bc", "behaviour_cloning.width=2"], ["'behaviour_cloning.width'", "hidden_dim", "algorithm bc"]),
+        (["algorithm=ppo"], ["algorithm", "return_bc", "'ppo'"]),
+        (["algorithm=bc", "transformer.depth=2"], ["'transformer.depth'", "field of mage", "not of bc"]),
+        (["algorithm=dt", "training.value.steps=5"], ["'training.value.steps'", "field of mage", "not of dt"]),
+        (["training.reference.steps=5"], ["'training.reference.steps'", "bc, dt, return_bc", "not of mage"]),
+    ],
+)
+def test_an_impossible_run_is_refused_in_one_line(overrides: list[str], said: list[str]) -> None:
+    message = message_of(*overrides)
+    assert all(part in message for part in said), message
+
+
+def test_an_algorithm_has_its_own_sections_and_stages_and_no_others() -> None:
+    assert set(ALGORITHMS) == set(SECTIONS) == set(STAGES)
+    for name in ALGORITHMS:
+        config = make_config({"algorithm": name})
+        assert set(config.model_dump()) == SECTIONS[name] | {"algorithm", "training", "evaluation"}
+        assert type(config.training).stage_names() == STAGES[name]
+        assert config.stages == tuple(stage for stage in STAGES[name] if getattr(config.training, stage).steps)
+
+
+def test_only_the_decision_transformer_counts_down_its_target_unless_told_to() -> None:
+    rules = {name: make_config({}, [f"algorithm={name}"]).target_return_rule for name in ALGORITHMS}
+    assert rules == {"mage": "constant", "bc": "constant", "return_bc": "constant", "dt": "decremented"}
+    told = make_config({}, ["algorithm=dt", "evaluation.target_return_rule=constant"])
+    assert told.target_return_rule == "constant"
+
+
+# another valid value for every field that is no number, or whose default plus one is not valid
+OTHER_VALUES: dict[str, Any] = {
+    "autoencoder.sequence": "state",
+    "autoencoder.return_in_decoder": False,
+    "autoencoder.horizon": 48,
+    "autoencoder.latent_stride": 1,
+    "autoencoder.scales": [1, 3, 6, 8],
+    "autoencoder.dropout": 0.5,
+    "autoencoder.codebook_decay": 0.9,
+    "autoencoder.embed_dim": 128,
+    "autoencoder.num_heads": 8,
+    "inverse_dynamics.inputs": "latent_and_observation",
+    "transformer.dropout": 0.5,
+    "transformer.embed_dim": 128,
+    "transformer.num_heads": 8,
+    "transformer.return_condition": "none",
+    "transformer.coarser_tokens": "generated",
+    "transformer.return_in_condition_loss": False,
+    "transformer.condition_path": "decoder",
+    "value.target_rate": 0.5,
+    "policy.sampling": "sample",
+    "policy.top_k": 3,
+    "policy.select": "value",
+    "decision_transformer.embed_dim": 256,
+    "decision_transformer.num_heads": 8,
+    "decision_transformer.dropout": 0.5,
+    "decision_transformer.discount": 0.5,
+    "training.reweight_by_return": True,
+    "training.device": "cpu",
+    "evaluation.episodes": 7,
+    "evaluation.target_return_quantile": 0.5,
+    "evaluation.target_return_rule": "decremented",
+} | {f"training.{stage}.decay": "constant" for stages in STAGES.values() for stage in stages}
+# what some fields can only be changed from
+BASES = {
+    "policy.candidates": ["policy.sampling=sample"],
+    "value": ["training.value.steps=5"],
+    "training.value": ["training.value.steps=5"],
+    "training.inverse_dynamics": ["training.inverse_dynamics.steps=5"],
+}
+SPEAKS_ONLY = {f"training.{name}" for name in ("log_every", "checkpoint_every", "device", "threads")}
+SPEAKS_ONLY |= {"evaluation.inspection_episodes"}
+FIELDS = [(name, field) for name in ALGORITHMS for field in sorted({*field_names(kind_of(name))} - {"algorithm"})]
+
+
+@pytest.mark.parametrize(("algorithm", "field"), FIELDS)
+def test_the_hash_changes_with_what_determines_the_result_and_with_nothing_else(algorithm: str, field: str) -> None:
+    prefixes = [field.rsplit(".", parts)[0] for parts in range(field.count(".") + 1)]
+    overrides = [f"algorithm={algorithm}", *(text for prefix in prefixes for text in BASES.get(prefix, []))]
+    base = make_config({}, overrides)
+    value = OTHER_VALUES[field] if field in OTHER_VALUES else get_field(base, field) + 1
+    changed = make_config({}, [*overrides, f"{field}={value}"])
+    assert get_field(changed, field) != get_field(base, field)
+    assert (changed.hash() != base.hash()) == (field not in SPEAKS_ONLY)
+
+
+@pytest.mark.parametrize("stage", ["value", "inverse_dynamics"])
+def test_how_a_stage_that_is_left_out_would_be_trained_is_no_part_of_the_hash(stage: str) -> None:
+    changed = make_config({}, [f"training.{stage}.learning_rate=0.5", f"training.{stage}.decay=constant"])
+    assert changed.hash() == make_config({}).hash()
+
+
+def test_algorithms_differ_in_their_hash() -> None:
+    assert len({make_config({}, [f"algorithm={name}"]).hash() for name in ALGORITHMS}) == len(ALGORITHMS)
+
+
+def test_the_hash_is_the_same_in_another_process() -> None:
+    program = "from mage.config import load_config; print(load_config('paper').hash())"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == load_config("paper").hash()
+
+
+def test_an_algorithm_without_a_stage_that_runs_share_has_no_key_of_one() -> None:
+    assert {name for name in ALGORITHMS if make_config({"algorithm": name}).shared_key() is not None} == {"mage"}

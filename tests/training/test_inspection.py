@@ -1,0 +1,47 @@
+"""What a finished training says about itself."""
+
+import json
+from pathlib import Path
+
+import pytest
+import ray
+
+from mage.config import AlgorithmConfig
+from mage.data.trajectories import Trajectories
+from mage.inspection.document import Inspection
+from mage.training.artefacts import History
+from mage.training.inspection import QUANTILES, stage_in_brief
+from mage.training.ray_train import train_with_ray
+from mage.training.trainer import Trainer
+
+
+def test_training_tells_its_losses_and_the_returns_of_the_data(
+    tiny_inspection: Inspection, tiny_trainer: Trainer
+) -> None:
+    assert [stage["stage"] for stage in tiny_inspection["stages"]] == ["autoencoder", "transformer", "inverse_dynamics"]
+    losses = [row["loss"] for row in tiny_trainer.history if row["stage"] == "transformer"]
+    assert tiny_inspection["stages"][1]["metrics"]["loss"] == losses[-1]
+    assert "token_accuracy" in tiny_inspection["stages"][1]["metrics"]
+    assert [target["quantile"] for target in tiny_inspection["targets"]] == list(QUANTILES)
+    assert tiny_inspection["targets"][-1]["target"] == pytest.approx(tiny_trainer.policy().target_return)
+    assert json.loads(json.dumps(tiny_inspection, allow_nan=False)) == tiny_inspection
+
+
+def test_a_loss_that_still_falls_at_the_end_is_told() -> None:
+    history: History = [
+        {"stage": "reference", "step": step, "loss": loss} for step, loss in ((25, 4.0), (75, 2.0), (100, 1.0))
+    ]
+    assert stage_in_brief(history, "reference")["fall_at_end"] == 0.5
+    assert stage_in_brief(history[-1:], "reference")["fall_at_end"] is None
+
+
+@pytest.mark.ray
+def test_a_training_worker_inspects_as_a_plain_process_does(
+    ray_cluster: None,
+    tiny_maze: Trajectories,
+    tiny_config: AlgorithmConfig,
+    tiny_inspection: Inspection,
+    tmp_path: Path,
+) -> None:
+    (run,) = train_with_ray(ray.put(tiny_maze), tiny_config, [0], "run", tmp_path)
+    assert run.inspection == tiny_inspection
