@@ -14,6 +14,7 @@ from mage.config.fields import (
 )
 from mage.config.loading import (
     algorithm_of,
+    concerning,
     field_names,
     get_field,
     load_config,
