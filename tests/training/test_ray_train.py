@@ -9,6 +9,8 @@ import ray
 
 from mage.config import Config, make_config
 from mage.data.trajectories import Trajectories
+from mage.errors import MageError
+from mage.model.policy import Policy
 from mage.training.ray_board import Message, shown_board
 from mage.training.ray_train import Placement, train_with_ray
 from mage.training.trainer import Trainer
@@ -61,6 +63,32 @@ def test_two_workers_that_share_each_batch_learn_what_one_learns(
     for name in ("loss", "reconstruction_error", "cross_entropy"):
         ours = [row[name] for row in shared if name in row]
         assert ours == pytest.approx([row[name] for row in alone if name in row], rel=5e-3)
+
+
+def test_one_of_two_workers_that_knows_better_ends_training_at_once_with_its_sentence(
+    ray_cluster: None, tiny_maze: Trajectories, tiny_config: Config, tmp_path: Path
+) -> None:
+    def score(policies: list[Policy]) -> float:  # only the first worker is asked; the other waits for it
+        raise MageError("there is nothing to play")
+
+    told: list[Message] = []
+    with (
+        shown_board(told.append) as board,
+        pytest.raises(MageError, match=r"^there is nothing to play$"),
+    ):
+        train_with_ray(
+            ray.put(tiny_maze),
+            tiny_config,
+            [0],
+            "run",
+            tmp_path,
+            Placement(workers=2),
+            board=board,
+            evaluations=1,
+            score=score,
+        )
+    assert [message.doing for message in told].count("evaluating, short") == 1
+    assert not [message for message in told if message.is_trouble]
 
 
 def test_a_killed_worker_goes_on_from_its_checkpoint_as_if_nothing_had_happened(
