@@ -191,7 +191,7 @@ def test_the_registry_sees_local_copies_of_a_namespace(minari_root: Path) -> Non
 
 def test_a_dataset_is_described(maze_here: Path) -> None:
     lines = dict(line.split(maxsplit=1) for line in run_well("data", "show", "maze2d-umaze").splitlines())
-    assert (lines["episodes"], lines["steps"], lines["action_size"]) == ("40", "12000", "2")
+    assert (lines["episodes"], lines["steps"], lines["action_size"]) == ("100", "12000", "2")
 
 
 @pytest.mark.slow
