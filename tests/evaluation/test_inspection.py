@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import ray
 import torch
 
 from mage.config import Config, make_config
@@ -25,7 +24,6 @@ from mage.evaluation.rollout import Rollout
 from mage.files import finite
 from mage.model.policy import Policy
 from mage.training.inspection import QUANTILES, inspect_training, sees_return, stage_in_brief
-from mage.training.ray_train import train_with_ray
 from mage.training.trainer import History, Trained, Trainer, save_run
 
 FEW = 3
@@ -215,14 +213,6 @@ def test_actors_and_this_process_find_the_same(
 ) -> None:
     shared = inspect_rollouts([tiny_policy] * 2, [of_data["targets"]] * 2, FEW, actors=2)
     assert shared == [inspection["rollouts"]] * 2
-
-
-@pytest.mark.ray
-def test_a_training_worker_inspects_as_a_plain_process_does(
-    ray_cluster: None, tiny_maze: Trajectories, tiny_config: Config, of_data: dict, tmp_path: Path
-) -> None:
-    (run,) = train_with_ray(ray.put(tiny_maze), tiny_config, [0], "run", tmp_path)
-    assert run.inspection == of_data
 
 
 def test_a_rollout_of_an_inspection_is_written_beside_the_policy(
