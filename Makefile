@@ -7,19 +7,21 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ARGS ?=
+JOBS ?= 2
 CLOUD ?=
 
 IS_RECENT := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
     $$p -c '$(IS_RECENT)' 2>/dev/null && { echo $$p; break; }; done)
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
+PYTEST := $(BIN)/pytest -n $(JOBS)
 TORCH := $(shell grep '^torch==' requirements/lock.txt)
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: help install cluster optional sweep test lint format clean
+.PHONY: help install cluster optional sweep test test-fast lint format clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 12
 
 install: $(INSTALLED) ## Make the environment in .venv from requirements/lock.txt
 
@@ -32,9 +34,14 @@ optional: cluster ## Add what the tests of optional features need: OGBench, W&B,
 sweep: $(INSTALLED) ## Run the small maze sweep; pass options with ARGS="--trials 8"
 	$(BIN)/python tune/sweep_maze2d.py --preset cpu $(ARGS)
 
-test: lint ## Run the checks, the fast tests, then the slow ones and those that start Ray
-	$(BIN)/pytest
-	$(BIN)/pytest -m "slow or ray"
+# mypy has a core nearly to itself while the tests of Ray wait for processes; what the checks say comes last.
+test: $(INSTALLED) ## Run the checks and all tests, in two processes, or more with JOBS=4
+	@checks=$$(mktemp); $(MAKE) --no-print-directory lint >$$checks 2>&1 & lint=$$!; failed=0; \
+	$(PYTEST) -m "" || failed=1; \
+	wait $$lint || failed=1; cat $$checks; rm $$checks; exit $$failed
+
+test-fast: $(INSTALLED) ## Run the tests that take no more than seconds and start no Ray
+	$(PYTEST)
 
 lint: $(INSTALLED) ## Run ruff and mypy
 	$(BIN)/ruff check .

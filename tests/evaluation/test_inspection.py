@@ -207,14 +207,6 @@ def test_visited_states_do_not_change_with_the_array_that_was_shown() -> None:
     assert not visited.kept()[0].any()
 
 
-@pytest.mark.ray
-def test_actors_and_this_process_find_the_same(
-    ray_cluster: None, tiny_policy: Policy, inspection: dict, of_data: dict
-) -> None:
-    shared = inspect_rollouts([tiny_policy] * 2, [of_data["targets"]] * 2, FEW, actors=2)
-    assert shared == [inspection["rollouts"]] * 2
-
-
 def test_a_rollout_of_an_inspection_is_written_beside_the_policy(
     tiny_trainer: Trainer, tiny_policy: Policy, of_data: dict, tmp_path: Path
 ) -> None:
