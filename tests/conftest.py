@@ -2,11 +2,15 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from mage import scenarios
 from mage.algorithms.mage.config import MageConfig
@@ -26,6 +30,43 @@ settings.register_profile("mage", deadline=None)  # how long a first call takes 
 settings.load_profile("mage")
 
 
+@cache
+def work_unit(file: Path) -> tuple[int, str]:
+    """What pytest-xdist gives to one process, as (when, name): a file, or the files that must not run at once.
+
+    One process holds the Ray of `ray_cluster`, so it gets all files with a test of Ray; the machines of `tests/cluster`
+    have the same addresses in each of its files. What takes longest comes first.
+    """
+    text = file.read_text()
+    if file.parent.name == "cluster":
+        return 1, "cluster"
+    if "pytest.mark.ray" in text:
+        return 0, "ray"
+    return 2 if "pytest.mark.slow" in text else 3, str(file)
+
+
+class ByWorkUnit(LoadScopeScheduling):
+    """Gives the processes one work unit after the other.
+
+    pytest-xdist 3.8 has marks for groups, which pytest 9.2 makes void (pytest-xdist issue 1386).
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return work_unit(self.config.rootpath / nodeid.partition("::")[0])[1]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByWorkUnit:
+    """Takes the units in the order of collection, not by their number of tests."""
+    config.option.loadscopereorder = False
+    return ByWorkUnit(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Brings the tests into the order of their work units."""
+    items.sort(key=lambda item: work_unit(item.path)[0])
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Nothing is cached in the home folder, here and in the processes that tests start."""
@@ -36,17 +77,20 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def tiny_maze_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A MINARI_DATASETS_PATH that holds mage/maze2d/umaze-v0 with 40 episodes."""
+    """A MINARI_DATASETS_PATH that holds mage/maze2d/umaze-v0 with 100 episodes, shorter than D4RL's by 180 steps.
+
+    So is what tests play. In still shorter ones hardly an episode would reach the goal.
+    """
     root = tmp_path_factory.mktemp("minari")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINARI_DATASETS_PATH", str(root))
-        maze2d.collect("maze2d-umaze", episodes=40, workers=1, reference_episodes=10)
+        maze2d.collect("maze2d-umaze", episodes=100, workers=1, reference_episodes=10, max_episode_steps=120)
     return root
 
 
 @pytest.fixture(scope="session")
 def tiny_maze(tiny_maze_root: Path) -> Trajectories:
-    """40 episodes of the U-maze, 12,000 steps."""
+    """100 episodes of the U-maze, 12,000 steps."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINARI_DATASETS_PATH", str(tiny_maze_root))
         return load_trajectories(scenarios.get("maze2d-umaze"), download=False)
@@ -130,6 +174,24 @@ def ray_cluster() -> Iterator[None]:
         patch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", False)  # the same, had Ray been imported before
         patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
         patch.setenv("RAY_AIR_NEW_OUTPUT", "0")
-        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+        start = partial(
+            ray.init, "local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error"
+        )
+        for _ in range(5):  # Ray's processes must be there in 30 seconds, which a busy machine may miss
+            with suppress(Exception):
+                start()
+                break
+            ray.shutdown()
+        else:
+            start()
         yield
         ray.shutdown()
+
+
+@pytest.fixture
+def ray_address(ray_cluster: None, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where the Ray of these tests is, for the processes that a test starts and that join it."""
+    import ray
+
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")  # else Ray does not show its token to an address that it is told
+    return str(ray.get_runtime_context().gcs_address)

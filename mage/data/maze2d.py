@@ -62,6 +62,7 @@ class _Job(NamedTuple):
     behaviour: Behaviour
     seed: int
     episodes: range
+    steps: int
 
 
 def collect(
@@ -71,8 +72,11 @@ def collect(
     workers: int | None = None,
     reference_episodes: int = 50,
     dataset_id: str | None = None,
+    max_episode_steps: int | None = None,
 ) -> str:
     """Records the scenario's built-in dataset and returns its id; dataset_id overrides where it goes.
+
+    max_episode_steps gives the data, and the environment that is stored with it, another time limit than D4RL's.
 
     The reference scores stored with it are measured on `reference_episodes` episodes each: uniformly random actions
     (score 0), and the noiseless controller going straight to the goal and staying there (score 100). workers=None
@@ -82,17 +86,19 @@ def collect(
     if dataset_id is None or scenario_name not in MAZES:
         raise MageError(f"{scenario_name} is not one of the mazes {', '.join(MAZES)}.")
     recording.check_request(dataset_id, episodes, reference_episodes, workers)
-    jobs = [_Job(scenario_name, "straight", REFERENCE_SEED, chunk) for chunk in recording.chunks(reference_episodes)]
-    jobs += [_Job(scenario_name, "random", REFERENCE_SEED, chunk) for chunk in recording.chunks(reference_episodes)]
-    jobs += [_Job(scenario_name, "tour", seed, chunk) for chunk in recording.chunks(episodes)]
+    steps = max_episode_steps or scenarios.get(scenario_name).max_episode_steps
+    reference = list(recording.chunks(reference_episodes))
+    jobs = [_Job(scenario_name, "straight", REFERENCE_SEED, chunk, steps) for chunk in reference]
+    jobs += [_Job(scenario_name, "random", REFERENCE_SEED, chunk, steps) for chunk in reference]
+    jobs += [_Job(scenario_name, "tour", seed, chunk, steps) for chunk in recording.chunks(episodes)]
     played = recording.by_behaviour(jobs, recording.record(play, jobs, workers, dataset_id))
     returns = recording.MeanReturns.of(data=played["tour"], random=played["random"], controller=played["straight"])
-    _write(dataset_id, scenario_name, seed, played["tour"], returns)
+    _write(dataset_id, scenario_name, environment_spec(scenario_name, steps), seed, played["tour"], returns)
     return dataset_id
 
 
-def environment_spec(scenario_name: str) -> EnvSpec:
-    """The scenario's environment, with D4RL's time limit and, in Maze2D, its one goal cell."""
+def environment_spec(scenario_name: str, max_episode_steps: int | None = None) -> EnvSpec:
+    """The scenario's environment, with D4RL's time limit, unless told another, and, in Maze2D, its one goal cell."""
     spec, maze = registered_spec(scenarios.get(scenario_name)), MAZES[scenario_name]
     spec.kwargs = {
         "maze_map": _map_with_goal(maze),
@@ -100,6 +106,7 @@ def environment_spec(scenario_name: str) -> EnvSpec:
         "continuing_task": True,
         "reset_target": False,
     }
+    spec.max_episode_steps = max_episode_steps or spec.max_episode_steps
     return spec
 
 
@@ -131,7 +138,7 @@ def _rollout(job: _Job, environment: gym.Env, episode: int) -> Episode:
     goal = observation["desired_goal"]
     policy = _policy(job.behaviour, bare, MAZES[job.scenario].walls, observation, rng)
     observations, successes, actions, rewards = [observation["observation"]], [info["success"]], [], []
-    for _ in range(scenarios.get(job.scenario).max_episode_steps):
+    for _ in range(job.steps):
         action = np.clip(policy(observations[-1]), -1.0, 1.0).astype(np.float32)
         observation, reward, _, _, info = bare.step(action)
         observations.append(observation["observation"])
@@ -166,7 +173,9 @@ def _policy(
     return tour
 
 
-def _write(dataset_id: str, scenario: str, seed: int, tour: list[Episode], returns: recording.MeanReturns) -> None:
+def _write(
+    dataset_id: str, scenario: str, spec: EnvSpec, seed: int, tour: list[Episode], returns: recording.MeanReturns
+) -> None:
     goal = "the environment's one goal" if MAZES[scenario].goal else "the episode's own random goal"
     description = (
         f"{len(tour)} episodes of {scenario}, recorded by MAGE on Ray with D4RL's maze2d recipe (seed {seed}; not the "
@@ -178,7 +187,7 @@ def _write(dataset_id: str, scenario: str, seed: int, tour: list[Episode], retur
     write_dataset(
         dataset_id,
         map(_columns, tour),
-        environment_spec(scenario),
+        spec,
         returns.reference_scores,
         description,
         metadata=returns.metadata(),

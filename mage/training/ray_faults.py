@@ -1,4 +1,7 @@
-"""What a training run on Ray does when a worker or its storage fails: it says so, and goes on when it can."""
+"""What a training run on Ray does when a worker or its storage fails: it says so, and goes on when it can.
+
+What a `MageError` says is so however often one trains: it ends the run at once, and the driver raises it again.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +9,44 @@ from collections.abc import Callable
 from typing import Any
 
 import ray.train
-from ray.train import Checkpoint
+from ray.train import Checkpoint, ControllerError, TrainingFailedError
 from ray.train.v2.api.callback import UserCallback
 
-from mage.errors import first_line
+from mage.errors import MageError, first_line
 from mage.files import Say, patiently
 
 
 class SayWhatDied(UserCallback):
-    """Puts on the board that a training worker, or the node under it, has died, and that training goes on."""
+    """Puts on the board that a training worker, or the node under it, has died, and that training goes on.
+
+    A worker's `MageError` is raised instead: after what a callback raises, Ray tries nothing again. It ends all
+    workers, also those that wait for the one that has raised it.
+    """
 
     def __init__(self, say: Say, allowed: int) -> None:
         self._say, self._allowed, self._failures = say, allowed, 0
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-        """Called in the trial's controller, which outlives the workers."""
+        """Called in the trial's controller, which outlives the workers.
+
+        Raises:
+            MageError: of a worker; the others may have failed because of it.
+        """
+        for error in worker_exceptions.values():
+            if isinstance(error, MageError):
+                raise error
         self._failures += 1
         rank, error = min(worker_exceptions.items())
         what = f"training worker {rank} failed ({first_line(error)})"
         if self._failures <= self._allowed:
             self._say(f"{what}; training goes on from its last checkpoint, restart {self._failures} of {self._allowed}")
+
+
+def as_mage_error(error: TrainingFailedError) -> MageError:
+    """What `TorchTrainer.fit` has raised, for the user: a worker's own sentence, or why its last attempt failed."""
+    if isinstance(error, ControllerError) and isinstance(error.controller_failure, MageError):
+        return error.controller_failure
+    return MageError(f"training failed: {first_line(error)}")
 
 
 def upload_patiently(say: Say) -> Callable[[Checkpoint, str], Checkpoint]:

@@ -20,21 +20,21 @@ import ray
 import ray.train
 import torch
 from pyarrow.fs import FileSelector, FileType
-from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.callback import UserCallback
 
 from mage.config import AlgorithmConfig, make_config
 from mage.data.trajectories import Trajectories
 from mage.distributed import rank
-from mage.errors import MageError, first_line
+from mage.errors import MageError
 from mage.files import check_seal, seal, write_json
 from mage.interface.policy import Policy, load_policy
 from mage.training.artefacts import History
 from mage.training.checkpoint import KEPT, load_newest
 from mage.training.inspection import inspect_training
 from mage.training.ray_board import Message, Step
-from mage.training.ray_faults import Say, SayWhatDied, upload_patiently
+from mage.training.ray_faults import Say, SayWhatDied, as_mage_error, upload_patiently
 from mage.training.trainer import Trained, Trainer, choose_device
 
 MAX_WORKER_FAILURES = 2
@@ -89,7 +89,7 @@ def train_with_ray(
         score: called in the first worker, while the others wait; reported as `score`, with a count as `eval_step`.
 
     Raises:
-        MageError: training failed for good; says why.
+        MageError: a worker's own, at once; or why training failed when its workers had died too often.
     """
     # the controller looks for reports every 2 s by default, and a report waits for it
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
@@ -123,9 +123,10 @@ def train_with_ray(
             callbacks=[SayWhatDied(partial(complain, settings), MAX_WORKER_FAILURES), *callbacks],
         ),
     )
-    result = trainer.fit()
-    if result.error is not None:
-        raise MageError(f"training failed: {first_line(result.error)}")
+    try:
+        result = trainer.fit()
+    except TrainingFailedError as error:
+        raise as_mage_error(error) from None
     if result.checkpoint is None:
         raise MageError(f"training {name} left no checkpoint in {storage}; look at the workers' logs")
     with opened(result.checkpoint) as folder:

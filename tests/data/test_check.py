@@ -9,8 +9,8 @@ import pytest
 from gymnasium import spaces
 
 from mage import scenarios
+from mage.data import maze2d
 from mage.data.check import Report, check_data
-from mage.data.trajectories import Trajectories
 from mage.errors import MageError
 from tests.data.builders import write_minari
 
@@ -44,16 +44,17 @@ def edit(root: Path, dataset_id: str, name: str, values: Any) -> None:
         file[f"episode_0/{name}"] = values
 
 
-def test_nothing_is_wrong_with_recorded_data(tiny_maze: Trajectories, tiny_maze_here: Path) -> None:
+def test_nothing_is_wrong_with_recorded_data(minari_root: Path) -> None:
+    maze2d.collect("maze2d-umaze", episodes=20, workers=1, reference_episodes=10)
     report = check_data(scenarios.get("maze2d-umaze"))
     assert not report.failed and not unusual(report)
-    assert report.trajectories is not None and report.trajectories.task == tiny_maze.task
-    paid = int(tiny_maze.rewards.sum())
-    assert text(report, "shapes") == "40 episodes, 12000 steps, 6 observation and 2 action values a step"
-    assert text(report, "episode ends") == "40 cut off"
+    assert report.trajectories is not None
+    paid = int(report.trajectories.rewards.sum())
+    assert text(report, "shapes") == "20 episodes, 6000 steps, 6 observation and 2 action values a step"
+    assert text(report, "episode ends") == "20 cut off"
     assert text(report, "environment") == "PointMaze_UMaze-v3 shows 6 values and takes 2"
     assert text(report, "time limit") == "300 steps"
-    assert text(report, "rewards") == f"0 in {12000 - paid} steps, 1 in {paid} steps"
+    assert text(report, "rewards") == f"0 in {6000 - paid} steps, 1 in {paid} steps"
 
 
 def test_values_that_are_not_finite_are_an_error_with_their_place(minari_root: Path) -> None:

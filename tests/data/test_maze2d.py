@@ -16,7 +16,7 @@ from mage.errors import MageError
 
 
 def collect_three(dataset_id: str, workers: int = 1, seed: int = 0) -> Trajectories:
-    maze2d.collect("maze2d-umaze", 3, seed, workers, reference_episodes=1, dataset_id=dataset_id)
+    maze2d.collect("maze2d-umaze", 3, seed, workers, 10, dataset_id, max_episode_steps=120)
     return load_trajectories(None, dataset_id)
 
 
@@ -38,8 +38,8 @@ def test_more_episodes_leave_the_first_ones_as_they_are(tiny_maze: Trajectories,
 
 
 def test_episodes_run_the_full_time_limit_and_are_truncated(tiny_maze: Trajectories) -> None:
-    assert tiny_maze.episodes == 40
-    assert set(tiny_maze.lengths) == {300}
+    assert tiny_maze.episodes == 100
+    assert set(tiny_maze.lengths) == {120}
     assert not tiny_maze.terminations.any()
 
 
@@ -55,15 +55,14 @@ def test_the_reward_counts_the_steps_at_the_environments_goal(tiny_maze: Traject
 
 def test_the_goal_stays_in_one_cell_and_the_starts_are_spread(tiny_maze: Trajectories) -> None:
     starts = tiny_maze.observations[tiny_maze.episode_starts[:-1]]
-    np.testing.assert_allclose(starts[:, 4:], [[-1.0, 1.0]] * 40, atol=0.25)
+    np.testing.assert_allclose(starts[:, 4:], [[-1.0, 1.0]] * 100, atol=0.25)
     assert len({tuple(np.round(start[:2])) for start in starts}) >= 5
 
 
 def test_a_random_policy_scores_less_than_the_data_and_the_controller_far_more(tiny_maze: Trajectories) -> None:
     assert tiny_maze.task.reference_scores is not None
     random, controller = tiny_maze.task.reference_scores
-    assert random < tiny_maze.episode_returns.mean() < controller
-    assert 190 < controller < 290
+    assert random < tiny_maze.episode_returns.mean() < controller / 2
 
 
 def test_recorded_actions_replayed_in_the_recovered_environment_give_the_recorded_episode(
@@ -88,7 +87,7 @@ def test_recorded_actions_replayed_in_the_recovered_environment_give_the_recorde
 def test_the_environment_recovers_with_its_goal_and_time_limit(tiny_maze: Trajectories) -> None:
     environment = make_environment(tiny_maze.task)
     assert environment.spec is not None
-    assert environment.spec.max_episode_steps == 300
+    assert environment.spec.max_episode_steps == 120
     assert environment.spec.kwargs["maze_map"][1][1] == "g"
     assert not environment.spec.kwargs["reset_target"]
     environment.close()
@@ -122,7 +121,7 @@ def test_the_mean_returns_of_the_data_and_its_references_are_stored_with_it(
 
 
 def test_an_interrupted_recording_leaves_no_dataset(minari_root: Path) -> None:
-    episode = maze2d._columns(maze2d.play(maze2d._Job("maze2d-umaze", "tour", 0, range(1)))[0])
+    episode = maze2d._columns(maze2d.play(maze2d._Job("maze2d-umaze", "tour", 0, range(1), steps=300))[0])
 
     def interrupted():  # type: ignore[no-untyped-def]
         yield episode
@@ -150,8 +149,9 @@ def test_only_the_mazes_can_be_recorded() -> None:
 @pytest.mark.parametrize("scenario", maze2d.MAZES)
 def test_in_every_maze_the_controller_reaches_the_goal_and_stays(scenario: str) -> None:
     """The first reference episode; the goal is at most a third of the time away."""
-    episode = maze2d.play(maze2d._Job(scenario, "straight", maze2d.REFERENCE_SEED, range(1)))[0]
-    assert len(episode.rewards) == scenarios.get(scenario).max_episode_steps
+    steps = scenarios.get(scenario).max_episode_steps
+    episode = maze2d.play(maze2d._Job(scenario, "straight", maze2d.REFERENCE_SEED, range(1), steps))[0]
+    assert len(episode.rewards) == steps
     assert episode.rewards.sum() > 0.6 * len(episode.rewards)
     assert episode.rewards[-50:].all()
 

@@ -7,12 +7,15 @@ import pandas as pd
 import pytest
 
 from mage.evaluation.episodes import evaluate_policies
+from mage.evaluation.inspection import inspect_rollouts
 from mage.interface import Policy
+from mage.training.inspection import inspect_training
+from mage.training.trainer import Trainer
 from tests.processes import kill_children
 
 pytestmark = pytest.mark.ray
 
-EPISODES = 60
+EPISODES = 15  # three batches
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +24,7 @@ def played_here(tiny_policy: Policy) -> pd.DataFrame:
     return evaluate_policies([tiny_policy], EPISODES)
 
 
-@pytest.mark.parametrize("actors", [1, 2, 3])
+@pytest.mark.parametrize("actors", [1, 3])
 def test_one_actor_or_three_give_the_same_episodes(
     ray_cluster: None, tiny_policy: Policy, played_here: pd.DataFrame, actors: int
 ) -> None:
@@ -34,9 +37,9 @@ def test_a_killed_actor_is_told_of_and_not_noticed_in_the_episodes(
     killed: list[int] = []
 
     def kill_an_actor() -> None:
-        deadline = time.time() + 60
+        deadline = time.time() + 500
         while not killed and time.time() < deadline:
-            killed.extend(kill_children("EvaluationActor"))
+            killed.extend(kill_children("EvaluationActor.do"))  # not before it plays
             time.sleep(0.01)
 
     killer = threading.Thread(target=kill_an_actor)
@@ -49,3 +52,11 @@ def test_a_killed_actor_is_told_of_and_not_noticed_in_the_episodes(
     assert [done for done, _, _ in told] == list(range(1, told[0][1] + 1))
     assert sum(an_actor_died for _, _, an_actor_died in told) == 1
     pd.testing.assert_frame_equal(episodes, played_here, check_exact=True)
+
+
+def test_actors_and_this_process_find_the_same_at_every_target(
+    ray_cluster: None, tiny_trainer: Trainer, tiny_policy: Policy
+) -> None:
+    targets = inspect_training(tiny_trainer)["targets"]
+    alone = inspect_rollouts([tiny_policy], [targets], 2)
+    assert inspect_rollouts([tiny_policy] * 2, [targets] * 2, 2, actors=2) == alone * 2

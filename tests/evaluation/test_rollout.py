@@ -70,7 +70,7 @@ def test_an_episode_is_one_row_of_what_happened_in_it(tiny_policy: Policy) -> No
     for row in rows:
         assert row["length"] == 40
         assert row["success"] == (row["return"] > 0)
-        assert row["normalized_score"] == pytest.approx(100 * (row["return"] - 12.0) / (224.2 - 12.0))
+        assert row["normalized_score"] == pytest.approx(100 * (row["return"] - 5.9) / (45.3 - 5.9))
 
 
 def test_a_row_holds_the_rewards_that_the_environment_paid(tiny_policy: Policy) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import mage
 from mage.errors import MageError
-from mage.search.script import sweep
+from mage.results.status import read_status
 from mage.search.sweep import SweepSettings, run_sweep
 
 SMALL = (
@@ -101,94 +102,54 @@ def curve(folder: Path, name: str) -> list[Any]:
     return events.Scalars(name)
 
 
+def failed_in(out: Path) -> set[str]:
+    """The trials of which `status.json` says so."""
+    status = read_status(out / "maze2d-umaze")
+    return {trial.trial_id for trial in status.trials if trial.status == "failed"} if status else set()
+
+
 @pytest.mark.ray
-@pytest.mark.parametrize(
-    ("space", "reason"),
-    [
-        ({"training.autoencoder.learning_rate": [1e30]}, "lower training.autoencoder.learning_rate"),
-        # each value fits the preset, the two together do not
-        ({"autoencoder.latent_stride": [12], "autoencoder.num_scales": [3]}, "more than the horizon allows"),
-    ],
-)
-def test_a_trial_that_fails_is_a_row_with_its_reason(
-    ray_cluster: None,
+def test_a_search_whose_driver_was_killed_goes_on_and_tries_again_what_failed_and_a_failure_is_a_row_with_its_reason(
+    ray_address: str,
     tiny_maze_here: Path,
     tmp_path: Path,
-    space: dict,
-    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    overrides = (*SMALL, "autoencoder.num_scales=2")
-    with pytest.raises(MageError, match="no trial finished"):
-        sweep(settings(space=space, trials=1, overrides=overrides), tmp_path / "run")
-    told = capsys.readouterr().out
-    (trial,) = pd.read_parquet(tmp_path / "run" / "trials.parquet").to_dict("records")
-    assert trial["status"] == "failed"
-    assert reason in trial["error"]
-    (status,) = mage.results.load_statuses(tmp_path / "run").values()
-    assert [row.status for row in status.trials] == ["failed"]
-    assert reason in (status.trials[0].reason or "")
-    (line,) = (line for line in told.splitlines() if line.startswith("maze2d-umaze: FAILED "))
-    assert reason in line and line.endswith(f"(log: {trial['log']})")
-
-
-@pytest.mark.ray
-def test_a_trial_that_failed_is_tried_again_when_the_sweep_is_resumed(
-    ray_cluster: None, tiny_maze_here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    space = {"autoencoder.latent_stride": [12], "autoencoder.num_scales": [3]}
-    small = settings(space=space, trials=1, overrides=(*SMALL, "autoencoder.num_scales=2"))
-    for resume in (False, True):
-        assert run_sweep(small, tmp_path / "run", resume).empty
-        assert "FAILED" in capsys.readouterr().out
-    assert list(pd.read_parquet(tmp_path / "run" / "trials.parquet")["status"]) == ["failed"]
-
-
-@pytest.mark.ray
-@pytest.mark.slow
-@pytest.mark.timeout(1200)  # Ray starts twice, which takes minutes where others want the cores
-def test_a_sweep_whose_driver_was_killed_goes_on_and_loses_nothing(tiny_maze_here: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    space = [f"{field}={json.dumps(values)}" for field, values in SPACE.items()]
-    command = [
-        sys.executable,
-        str(SCRIPT),
-        "--trials",
-        "3",
-        "--episodes",
-        "10",
-        "--out",
-        str(out),
-        "--address",
-        "local",
-    ]
-    command += ["--space", *space, "--set", *SMALL, "training.transformer.steps=300"]
-    log = tmp_path / "log"
+    out, log = tmp_path / "run", tmp_path / "log"
+    # each value fits the preset, the two together do not: a trial that fails in a second and trains nothing
+    space = ["autoencoder.latent_stride=[12]", "autoencoder.num_scales=[3]", "transformer.depth=[1,2]"]
+    command = [str(SCRIPT), "--trials", "8", "--episodes", "10", "--space", *space, "--address", ray_address]
+    command += ["--out", str(out), "--set", *SMALL, "autoencoder.num_scales=2"]
     with log.open("w") as stream:
-        driver = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True)
-        deadline = time.time() + 500
-        evaluated = out / "maze2d-umaze" / "episodes"
-        while not any(evaluated.glob("*.parquet")) and time.time() < deadline and driver.poll() is None:
-            time.sleep(0.2)
+        driver = subprocess.Popen([sys.executable, *command], stdout=stream, stderr=stream, start_new_session=True)
+        deadline = time.monotonic() + 500
+        while not failed_in(out) and driver.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
         os.kill(driver.pid, signal.SIGKILL)
         driver.wait()
-    done = {path.stem: path.stat().st_mtime_ns for path in (out / "maze2d-umaze" / "episodes").glob("*.parquet")}
-    assert done, log.read_text()
     (left_behind,) = mage.results.load_statuses(out).values()
-    assert (left_behind.state, left_behind.pid) == ("running", driver.pid)
-    elsewhere = ["--resume", "--cpus-per-worker", "1", "--actors", "2"]  # what runs where may be another
-    again = subprocess.run([*command, *elsewhere], capture_output=True, text=True, timeout=600)
-    assert again.returncode == 0, again.stdout + again.stderr
-    assert "then 2 actors of 1 CPU evaluate it" in again.stdout
+    assert (left_behind.state, left_behind.pid) == ("running", driver.pid), log.read_text()
+    before = failed_in(out)
+    assert 0 < len(before) < 8
+    monkeypatch.setattr(sys, "argv", [*command, "--resume"])
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+    told = capsys.readouterr()
+    assert "no trial finished" in told.err
     trials = pd.read_parquet(out / "trials.parquet")
-    assert len(trials) == 3 and "failed" not in set(trials["status"])
+    assert list(trials["status"]) == ["failed"] * 8 and before < set(trials["trial_id"])
     (status,) = mage.results.load_statuses(out).values()
-    assert status.state == "finished" and status.counts["finished"] == 3 and status.started == left_behind.started
-    assert {trial.trial_id for trial in status.trials} == set(trials["trial_id"])
-    assert all(
-        (out / "maze2d-umaze" / "episodes" / f"{trial}.parquet").stat().st_mtime_ns == old
-        for trial, old in done.items()
-    )
+    assert (status.state, status.counts["failed"], status.started) == ("finished", 8, left_behind.started)
+    reason = "more than the horizon allows"
+    assert all(reason in (trial.reason or "") for trial in status.trials)
+    failures = [line for line in told.out.splitlines() if line.startswith("maze2d-umaze: FAILED ")]
+    for trial in trials.to_dict("records"):
+        assert reason in trial["error"]
+        (line,) = (line for line in failures if line.endswith(f"(log: {trial['log']})"))  # the first eight ones, too
+        assert reason in line
+    storage = JournalStorage(JournalFileBackend(str(out / "maze2d-umaze" / "optuna.journal")))
+    assert len(optuna.load_study(study_name="maze2d-umaze", storage=storage).trials) >= 8
 
 
 def test_a_sweep_with_an_unknown_scenario_writes_nothing(tmp_path: Path) -> None:

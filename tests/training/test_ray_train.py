@@ -2,45 +2,38 @@
 
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 import ray
+from ray.train import Checkpoint
 
 from mage.algorithms.mage.config import MageConfig
-from mage.config import AlgorithmConfig, make_config
 from mage.data.trajectories import Trajectories
+from mage.errors import MageError
+from mage.files import seal
+from mage.interface import Policy
+from mage.training.checkpoint import load_newest
+from mage.training.inspection import inspect_training
 from mage.training.ray_board import Message, shown_board
-from mage.training.ray_train import Placement, train_with_ray
+from mage.training.ray_train import CHECKPOINT_PREFIX, Placement, load_seeds, newest_first, seed_folder, train_with_ray
 from mage.training.trainer import Trainer
 from tests.processes import flip_last_byte, kill_children
 
-pytestmark = pytest.mark.ray
 
-
-def train_here(trajectories: Trajectories, config: AlgorithmConfig) -> list[dict]:
-    """The loss curve of an undisturbed run in this process."""
-    trainer = Trainer(trajectories, config, seed=0)
-    trainer.advance(trainer.total_steps)
-    return trainer.history
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tiny_maze: Trajectories, tiny_config: MageConfig) -> list[dict]:
-    """The loss curve of a run in this process that nothing happened to."""
-    return train_here(tiny_maze, tiny_config)
-
-
-def test_one_ray_worker_gives_the_loss_curve_of_a_plain_process(
-    ray_cluster: None, tiny_maze: Trajectories, tiny_config: MageConfig, undisturbed: list[dict], tmp_path: Path
+@pytest.mark.ray
+def test_one_ray_worker_gives_the_loss_curve_and_the_inspection_of_a_plain_process(
+    ray_cluster: None, tiny_maze: Trajectories, tiny_config: MageConfig, tiny_trainer: Trainer, tmp_path: Path
 ) -> None:
     told: list[Message] = []
     with shown_board(told.append) as board:
         trained = train_with_ray(ray.put(tiny_maze), tiny_config, [0, 1], "run", tmp_path, board=board, trial="a")
-    (policy, history, _), (other_policy, other_history, _) = trained
+    (policy, history, inspection), (other_policy, other_history, _) = trained
     assert (policy.training_seed, other_policy.training_seed) == (0, 1)
-    assert history == undisturbed
-    assert other_history != undisturbed
+    assert history == tiny_trainer.history
+    assert other_history != history
+    assert inspection == inspect_training(tiny_trainer)
     assert any(str(message).startswith("seed 1: transformer") for message in told)
     steps = [message.step for message in told if message.trial == "a" and message.seed == 0 and message.step]
     assert [dict(step.row) for step in steps] == [row for row in history if row["stage"] != "codebook"]
@@ -48,22 +41,34 @@ def test_one_ray_worker_gives_the_loss_curve_of_a_plain_process(
     assert [message.step.fraction for message in told if message.step][-1] == 1.0
 
 
-@pytest.mark.parametrize("num_scales", [1, 3])
-def test_two_workers_that_share_each_batch_learn_what_one_learns(
-    ray_cluster: None, tiny_maze: Trajectories, tiny_config: MageConfig, tmp_path: Path, num_scales: int
+@pytest.mark.ray
+def test_one_of_two_workers_that_knows_better_ends_training_at_once_with_its_sentence(
+    ray_cluster: None, tiny_maze: Trajectories, tiny_config: MageConfig, tmp_path: Path
 ) -> None:
-    # no dropout, no restarts and no Gumbel noise, which every worker draws for itself
-    data = tiny_config.model_dump(mode="json")
-    data["autoencoder"] |= {"dropout": 0.0, "dead_code_threshold": 0.0, "num_scales": num_scales, "scales": None}
-    data["transformer"] |= {"dropout": 0.0, "condition_weight": 0.0}
-    config = make_config(data)
-    ((_, shared, _),) = train_with_ray(ray.put(tiny_maze), config, [0], "run", tmp_path, Placement(workers=2))
-    alone = train_here(tiny_maze, config)
-    for name in ("loss", "reconstruction_error", "cross_entropy"):
-        ours = [row[name] for row in shared if name in row]
-        assert ours == pytest.approx([row[name] for row in alone if name in row], rel=5e-3)
+    def score(policies: list[Policy]) -> float:  # only the first worker is asked; the other waits for it
+        raise MageError("there is nothing to play")
+
+    told: list[Message] = []
+    with (
+        shown_board(told.append) as board,
+        pytest.raises(MageError, match=r"^there is nothing to play$"),
+    ):
+        train_with_ray(
+            ray.put(tiny_maze),
+            tiny_config,
+            [0],
+            "run",
+            tmp_path,
+            Placement(workers=2),
+            board=board,
+            evaluations=1,
+            score=score,
+        )
+    assert [message.doing for message in told].count("evaluating, short") == 1
+    assert not [message for message in told if message.is_trouble]
 
 
+@pytest.mark.ray
 def test_a_killed_worker_goes_on_from_its_checkpoint_as_if_nothing_had_happened(
     ray_cluster: None, tiny_maze: Trajectories, tiny_config: MageConfig, tmp_path: Path
 ) -> None:
@@ -88,21 +93,27 @@ def test_a_killed_worker_goes_on_from_its_checkpoint_as_if_nothing_had_happened(
     killer.join()
     assert killed
     assert any("goes on from step" in message.text for message in told)
-    assert history == train_here(tiny_maze, config)
+    undisturbed = Trainer(tiny_maze, config, seed=0)
+    undisturbed.advance(undisturbed.total_steps)
+    assert history == undisturbed.history
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(
-    ray_cluster: None, tiny_maze: Trajectories, tiny_config: MageConfig, undisturbed: list[dict], tmp_path: Path
+    tiny_maze: Trajectories, tiny_config: MageConfig, tiny_trainer: Trainer, tmp_path: Path
 ) -> None:
-    training = tiny_config.training.model_copy(update={"checkpoint_every": 50})
-    config = tiny_config.model_copy(update={"training": training})
-    train_with_ray(ray.put(tiny_maze), config, [0], "run", tmp_path)
-    *_, newest = sorted((tmp_path / "run").glob("checkpoint_*/"))
-    flip_last_byte(newest / "seed-0" / "policy.safetensors")
-    told: list[Message] = []
-    with shown_board(told.append) as board:
-        ((_, history, _),) = train_with_ray(ray.put(tiny_maze), config, [0], "run", tmp_path, board=board)
-    damaged = "policy.safetensors is not what was written; the checkpoint before it is tried"
-    assert any(damaged in message.text for message in told)
-    assert any("goes on from step 50 of 70" in message.text for message in told)
-    assert history == undisturbed
+    trainer = Trainer(tiny_maze, tiny_config, seed=0)
+    for step in (50, 60, 70):
+        trainer.advance(step)
+        folder = tmp_path / f"{CHECKPOINT_PREFIX}{step}"
+        trainer.save(seed_folder(folder, seed=0))
+        seal(folder)
+    flip_last_byte(tmp_path / f"{CHECKPOINT_PREFIX}60" / "seed-0" / "optimisers.safetensors")
+    told: list[str] = []
+    # Ray names the newest that was reported; what is newer was left by a worker that died before it could
+    checkpoints = newest_first(Checkpoint.from_directory(tmp_path / f"{CHECKPOINT_PREFIX}60"))
+    again = Trainer(tiny_maze, tiny_config, seed=0, log=told.append)
+    load_newest(checkpoints, partial(load_seeds, [again]), again.log)
+    assert "optimisers.safetensors is not what was written; the checkpoint before it is tried" in told[0]
+    assert again.step == 50
+    again.advance(again.total_steps)
+    assert again.history == tiny_trainer.history
