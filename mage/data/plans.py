@@ -1,0 +1,128 @@
+"""Plans: windows of actions and observations, how they must begin and end, and how one is followed.
+
+Shape suffixes: B batch or environments, W windows, H horizon, O observation size, S of it what plans model (all but the
+goal), A action size, D = A + S.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from mage.config import Component
+from mage.data.steps import Steps
+from mage.errors import MageError
+
+ROWS_AT_A_TIME, CHECKED_ROWS = 65536, 1000
+
+Padding = Literal["none", "zeros", "last"]
+
+
+class GoalConfig(Component):
+    """Where an observation shows a goal. Columns are those of the flat observation, from 0."""
+
+    columns: tuple[int, ...] = Field((), description="of the goal, which plans leave out and end at; (): there is none")
+    position: tuple[int, ...] = Field((0, 1), description="what is to be at the goal")
+    velocity: tuple[int, ...] = Field((2, 3), description="of the position")
+
+
+class Layout:
+    """A step of a plan is an action, then what is observed but for the goal; observations are in the data's deviations.
+
+    Attributes:
+        kept: columns of the observation that are modelled.
+        values: D.
+
+    Args:
+        observation: O.
+        action: A.
+        goal: which columns it has, if there is one.
+
+    Raises:
+        MageError: there are no such columns.
+    """
+
+    def __init__(self, observation: int, action: int, goal: GoalConfig) -> None:
+        if max((*goal.columns, *(goal.position if goal.columns else ())), default=-1) >= observation:
+            raise MageError(
+                f"goal.columns {goal.columns} and goal.position {goal.position} are not all among the {observation} "
+                "columns of an observation"
+            )
+        self.goal, self.action = goal, action
+        self.kept = [column for column in range(observation) if column not in goal.columns]
+        self.values = action + len(self.kept)
+
+    def rows(self, data: Steps) -> Iterator[Tensor]:
+        """All steps of the data, in parts (.., D)."""
+        for rows in torch.arange(len(data), device=data.device).split(ROWS_AT_A_TIME):
+            yield torch.cat([data.actions(rows), data.observations(rows)[:, self.kept]], 1)
+
+    def windows(self, data: Steps, rows_B: Tensor, horizon: int, past_O: Tensor | None = None) -> Tensor:
+        """The plans (B, H, D) that were followed from those rows on.
+
+        Past an episode's end the action is 0, and the observation its last, or `past_O`.
+        """
+        rows_BH, mask_BH = data.window_rows(rows_B, horizon)
+        is_past_BH1 = mask_BH.unsqueeze(-1) == 0
+        seen_BHO = data.observations(rows_BH)
+        if past_O is not None:
+            seen_BHO = torch.where(is_past_BH1, past_O, seen_BHO)
+        return torch.cat([data.actions(rows_BH).masked_fill(is_past_BH1, 0), seen_BHO[..., self.kept]], -1)
+
+    def goals(self, observation_BO: Tensor) -> Tensor:
+        """Observations (B, O) at the goals that these show, all else of which is 0; in the environment's units."""
+        goal_BO = torch.zeros_like(observation_BO)
+        if self.goal.columns:
+            goal_BO[:, self.goal.position] = observation_BO[:, self.goal.columns]
+        return goal_BO
+
+    def clamp(self, plan_BHD: Tensor, first_BD: Tensor, last_BD: Tensor) -> Tensor:
+        """Writes into plans, in place, the observations they begin with and, where there is a goal, end at."""
+        plan_BHD[:, 0, self.action :] = first_BD[:, self.action :]
+        if self.goal.columns:
+            plan_BHD[:, -1, self.action :] = last_BD[:, self.action :]
+        return plan_BHD
+
+    def steer(self, planned_BHS: Tensor, observation_BO: Tensor, age: int) -> Tensor:
+        """The action (B, A) that leads to the next of the planned observations, and to rest at the last of them.
+
+        It is the step and the change of velocity that lack, as for a point mass (github.com/jannerm/diffuser, branch
+        maze2d); both in the environment's units.
+        """
+        position, velocity = ([self.kept.index(c) for c in own] for own in (self.goal.position, self.goal.velocity))
+        is_over = age + 1 >= planned_BHS.shape[1]
+        next_BS = planned_BHS[:, -1 if is_over else age + 1]
+        lacking_BA = next_BS[:, position] - observation_BO[:, self.goal.position]
+        velocity_BA = torch.zeros_like(lacking_BA) if is_over else next_BS[:, velocity]
+        return lacking_BA + velocity_BA - observation_BO[:, self.goal.velocity]
+
+    def check_goal(self, data: Steps) -> None:
+        """MageError where the columns of the goal change within an episode."""
+        rows, columns = data.spread(CHECKED_ROWS), self.goal.columns
+        if not torch.equal(data.observations(rows)[:, columns], data.observations(data.last_rows(rows))[:, columns]):
+            raise MageError(
+                f"the columns {columns} of this data show no goal: they change within an episode; set goal.columns"
+            )
+
+
+def window_starts(data: Steps, horizon: int, padding: Padding) -> Tensor:
+    """The rows that windows start at, (W,).
+
+    Without padding these are the windows wholly within an episode. Those that are padded with zeros do not start at an
+    episode's last step, nor where even the longest episode has not a horizon left (as published).
+    """
+    rows = torch.arange(len(data), device=data.device)
+    before, left = data.timesteps(rows), data.last_rows(rows) - rows
+    if padding == "none":
+        rows = rows[left >= horizon - 1]
+    elif padding == "zeros":
+        rows = rows[(left >= 1) & (before <= (before.max() + 1 - horizon).clamp_min(0))]
+    if not len(rows):
+        raise MageError(
+            f"no episode of this data has the {horizon} steps of a plan; set plan.horizon, or plan.padding=last"
+        )
+    return rows
