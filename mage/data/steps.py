@@ -75,6 +75,10 @@ class Steps:
         raw = self._observation_NS.index_select(0, flat)
         return raw.sub_(self._mean_Y[1:]).div_(self._std_Y[1:]).view(*rows.shape, -1)
 
+    def recorded_observations(self, rows: Tensor) -> Tensor:
+        """The observations at those rows, as the environment gave them, (..., S)."""
+        return self._observation_NS[rows]
+
     def rewards(self, rows: Tensor) -> Tensor:
         """The rewards of those rows, as recorded, (...)."""
         return self._reward_N[rows]

@@ -1,0 +1,88 @@
+"""Transitions (s, a, r, s', terminal) with rewards in their own units, for algorithms that learn values.
+
+The last step before a time limit is left out: where it led is not in the data, and it was no end.
+
+Shape suffixes: N steps of the data, B batch, S observation size, A action size.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from mage.config import Component
+from mage.data.steps import Steps
+
+GOAL_REWARD = 1.0
+
+
+class RewardConfig(Component):
+    """What is learned of a reward r: scale * r + shift. Losses that weigh advantages depend on its units."""
+
+    scale: float = Field(1.0, description="factor")
+    shift: float = Field(0.0, description="added a step, after the factor")
+    over_return_range: bool = Field(
+        False, description="first divided by how far the best and the worst episode's return lie apart"
+    )
+
+
+class Batch(NamedTuple):
+    """Some transitions. `terminal_B` is 1 where nothing follows, else 0."""
+
+    observation_BS: Tensor
+    action_BA: Tensor
+    reward_B: Tensor
+    next_observation_BS: Tensor
+    terminal_B: Tensor
+
+
+class TransitionSampler:
+    """The transitions of a dataset, numbered from 0.
+
+    Args:
+        data: its steps.
+        reward: what is learned of its rewards.
+        terminal_at_goal: a step that brings the reward 1 is terminal, even where the recording went on.
+        normalise: observations in units of the data's mean and deviation, or as recorded.
+    """
+
+    def __init__(
+        self, data: Steps, reward: RewardConfig, terminal_at_goal: bool = False, normalise: bool = True
+    ) -> None:
+        self.data, self._rows = data, data.complete_rows()
+        self._observations = data.observations if normalise else data.recorded_observations
+        everything_N = torch.arange(len(data), device=data.device)
+        recorded_N = data.rewards(everything_N)
+        unit = 1 / return_range(data) if reward.over_return_range else 1.0
+        self._reward_N = recorded_N * (unit * reward.scale) + reward.shift
+        self._terminal_N = data.is_terminal(everything_N)
+        if terminal_at_goal:
+            self._terminal_N = torch.maximum(self._terminal_N, (recorded_N >= GOAL_REWARD).to(recorded_N.dtype))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def take(self, numbers_B: Tensor) -> Batch:
+        """The transitions of those numbers."""
+        rows_B = self._rows[numbers_B]
+        # nothing is read of what follows a terminal step, so any state will do there
+        next_B = (rows_B + 1).clamp_max(len(self.data) - 1)
+        return Batch(
+            self._observations(rows_B),
+            self.data.actions(rows_B),
+            self._reward_N[rows_B],
+            self._observations(next_B),
+            self._terminal_N[rows_B],
+        )
+
+
+def return_range(data: Steps) -> float:
+    """The best episode's return less the worst one's, undiscounted; 1 where all are equal."""
+    rows_N = torch.arange(len(data), device=data.device)
+    ends_E = data.last_rows(rows_N).unique()
+    so_far_E = data.rewards(rows_N).double().cumsum(0)[ends_E]
+    returns_E = so_far_E.diff(prepend=so_far_E.new_zeros(1))
+    return float(returns_E.max() - returns_E.min()) or 1.0
