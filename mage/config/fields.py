@@ -48,15 +48,25 @@ def check_heads(embed_dim: int, num_heads: int) -> None:
 
 
 class OptimiserConfig(Component):
-    """How some parameters are optimised: AdamW, linear warm-up, then a cosine decay to a tenth or a constant rate."""
+    """How some parameters are optimised: AdamW, linear warm-up, then a cosine decay (to a tenth) or a constant rate."""
 
     learning_rate: float = Field(1e-3, gt=0)
     warmup_steps: int = Field(100, ge=0)
     weight_decay: float = Field(1e-4, ge=0)
     gradient_clip: float = Field(1.0, gt=0, description="largest gradient norm")
-    decay: Annotated[Literal["cosine", "constant"], ADDED] = Field(
+    decay: Annotated[Literal["cosine", "cosine_to_zero", "constant"], ADDED] = Field(
         "cosine", description="of the learning rate after the warm-up"
     )
+
+
+class PlainAdamConfig(OptimiserConfig):
+    """Adam as papers on values have it: a constant rate, no weight decay, and a clipping that never acts."""
+
+    learning_rate: float = Field(3e-4, gt=0)
+    warmup_steps: int = Field(0, ge=0)
+    weight_decay: float = Field(0.0, ge=0)
+    gradient_clip: float = Field(1e9, gt=0, description="largest gradient norm")
+    decay: Literal["cosine", "cosine_to_zero", "constant"] = Field("constant", description="of the learning rate")
 
 
 class StageConfig(OptimiserConfig):

@@ -142,10 +142,11 @@ def minimise(loss: Loss) -> Step:
 
 
 def schedule(step: int, config: OptimiserConfig, steps: int) -> float:
-    """Learning-rate factor: linear warm-up, then a cosine from 1 to 0.1 at the last step, or 1."""
+    """Learning-rate factor: linear warm-up, then a cosine from 1 to 0.1 or 0 at the last step, or 1."""
     if step < config.warmup_steps:
         return (step + 1) / config.warmup_steps
     if config.decay == "constant":
         return 1.0
     progress = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
-    return 0.1 + 0.45 * (1 + math.cos(math.pi * min(1.0, progress)))
+    cosine = 1 + math.cos(math.pi * min(1.0, progress))
+    return 0.5 * cosine if config.decay == "cosine_to_zero" else 0.1 + 0.45 * cosine
