@@ -62,10 +62,10 @@ class OptimiserConfig(Component):
 class PlainAdamConfig(OptimiserConfig):
     """Adam as papers on values have it: a constant rate, no weight decay, and a clipping that never acts."""
 
-    learning_rate: float = Field(3e-4, gt=0)
-    warmup_steps: int = Field(0, ge=0)
-    weight_decay: float = Field(0.0, ge=0)
-    gradient_clip: float = Field(1e9, gt=0, description="largest gradient norm")
+    learning_rate: float = Field(3e-4, gt=0, description="of Adam; constant unless `decay` says otherwise")
+    warmup_steps: int = Field(0, ge=0, description="over which the rate rises")
+    weight_decay: float = Field(0.0, ge=0, description="pulls values to 0, which may be far from it")
+    gradient_clip: float = Field(1e9, gt=0, description="largest gradient norm; so large a one is none")
     decay: Literal["cosine", "cosine_to_zero", "constant"] = Field("constant", description="of the learning rate")
 
 
