@@ -16,12 +16,16 @@ SECTIONS = {
     "bc": {"behaviour_cloning"},
     "return_bc": {"behaviour_cloning"},
     "dt": {"decision_transformer"},
+    "iql": {"iql"},
+    "cql": {"cql"},
 }
 STAGES = {
     "mage": ("autoencoder", "transformer", "inverse_dynamics", "value"),
     "bc": ("reference",),
     "return_bc": ("reference",),
     "dt": ("reference",),
+    "iql": ("critic",),
+    "cql": ("critic",),
 }
 
 
@@ -63,7 +67,7 @@ def test_an_algorithm_has_its_own_sections_and_stages_and_no_others() -> None:
 
 def test_only_the_decision_transformer_counts_down_its_target_unless_told_to() -> None:
     rules = {name: make_config({}, [f"algorithm={name}"]).target_return_rule for name in ALGORITHMS}
-    assert rules == {"mage": "constant", "bc": "constant", "return_bc": "constant", "dt": "decremented"}
+    assert rules == {name: "decremented" if name == "dt" else "constant" for name in ALGORITHMS}
     told = make_config({}, ["algorithm=dt", "evaluation.target_return_rule=constant"])
     assert told.target_return_rule == "constant"
 
@@ -95,12 +99,23 @@ OTHER_VALUES: dict[str, Any] = {
     "decision_transformer.num_heads": 8,
     "decision_transformer.dropout": 0.5,
     "decision_transformer.discount": 0.5,
+    "iql.expectile": 0.9,
+    "iql.dropout": 0.5,
+    "iql.discount": 0.5,
+    "iql.target_rate": 0.5,
+    "iql.normalise_observations": False,
+    "cql.gap": 5.0,
+    "cql.least_difference": -200.0,
+    "cql.discount": 0.5,
+    "cql.target_rate": 0.5,
+    "cql.normalise_observations": False,
+    "training.critic.actor.decay": "cosine",
     "training.reweight_by_return": True,
     "training.device": "cpu",
     "evaluation.episodes": 7,
     "evaluation.target_return_quantile": 0.5,
     "evaluation.target_return_rule": "decremented",
-} | {f"training.{stage}.decay": "constant" for stages in STAGES.values() for stage in stages}
+} | {f"training.{stage}.decay": "cosine_to_zero" for stages in STAGES.values() for stage in stages}
 # what some fields can only be changed from
 BASES = {
     "policy.candidates": ["policy.sampling=sample"],
