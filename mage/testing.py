@@ -128,6 +128,18 @@ class AlgorithmContract:
         assert differences(weights(continued), weights(trained)) == []
         assert continued.history == trained.history
 
+    def test_a_stage_that_runs_share_is_taken_as_it_was_left(
+        self, config: AlgorithmConfig, trained: Trainer, tmp_path: Path
+    ) -> None:
+        for _ in range(2):  # the second finds what the first has left
+            trainer = Trainer(toy_data(), config, seed=0, artefacts=tmp_path)
+            trainer.advance(trainer.total_steps)
+            assert differences(weights(trainer), weights(trained)) == []
+            assert trainer.history == trained.history
+        shares = trained.stages[0].shared_by is not None
+        assert [path.name.rpartition("-")[0] for path in tmp_path.iterdir()] == shares * [trained.stages[0].name]
+        assert (config.shared_key() is not None) == shares
+
     def test_what_it_writes_is_safetensors_and_json(self, trained: Trainer, tmp_path: Path) -> None:
         trained.save(tmp_path)
         trained.policy().save(tmp_path)

@@ -273,6 +273,7 @@ class Diffuser(Algorithm[DiffuserConfig]):
                 tells=("first_action_error",),
                 rows=len(start_W),
                 shared_by=self.config.shared_key(),
+                leaves=[self.denoiser_average],
                 acts=self.value is None,
             )
         ]

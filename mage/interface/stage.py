@@ -88,6 +88,7 @@ class Stage:
         rows: how many rows there are to draw from, numbered from 0; by default all steps of the data.
         shared_by: all that determines what this stage leaves, besides data and seed: runs that agree here train it
             once. Only a first stage may be shared.
+        leaves: what it changes beside what it trains, such as averages of weights: kept with it where it is shared.
         acts: whether the policy may be judged in the midst of the stage.
     """
 
@@ -100,6 +101,7 @@ class Stage:
     end: Callable[[], tuple[Mapping[str, float | str], str]] | None = None
     rows: int | None = None
     shared_by: Mapping[str, Any] | None = None
+    leaves: Sequence[nn.Module] = ()
     acts: bool = True
 
     def parameters(self, optimiser: str, trainable: Iterable[nn.Parameter]) -> list[nn.Parameter]:

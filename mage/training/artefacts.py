@@ -44,9 +44,9 @@ def artefact_name(stage: Stage, task: Task, seed: int) -> str:
 
 
 def parts_of(stage: Stage, agent: Algorithm[Any]) -> dict[str, nn.Module]:
-    """The networks that a stage trains, by their names in the algorithm."""
-    trained = {id(part) for parts in stage.trains.values() for part in parts}
-    return {name: network for name, network in agent.networks.items() if id(network) in trained}
+    """The networks that a stage trains or changes otherwise, by their names in the algorithm."""
+    changed = {id(part) for parts in [*stage.trains.values(), stage.leaves] for part in parts}
+    return {name: network for name, network in agent.networks.items() if id(network) in changed}
 
 
 def keep_artefact(parts: dict[str, nn.Module], history: History, target: Path, log: Log) -> None:

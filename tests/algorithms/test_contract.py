@@ -58,6 +58,27 @@ class TestDt(AlgorithmContract):
     )
 
 
+class TestIql(AlgorithmContract):
+    algorithm = "iql"
+    small = ("iql.hidden_dim=16",)
+
+
+class TestCql(AlgorithmContract):
+    algorithm = "cql"
+    small = ("cql.hidden_dim=16",)
+
+
+class TestDiffuser(AlgorithmContract):
+    algorithm = "diffuser"
+    small = (
+        "plan.horizon=4",
+        "plan.denoising_steps=4",
+        "plan.width=8",
+        "plan.multipliers=[1,2]",
+        "planning.plans=2",
+    )
+
+
 def test_every_algorithm_that_ships_is_here() -> None:
     here = {each.algorithm for each in globals().values() if isinstance(each, type) and hasattr(each, "algorithm")}
     assert here == set(registry.built_in())
