@@ -14,12 +14,14 @@ from mage.config.fields import (
 )
 from mage.config.loading import (
     algorithm_of,
+    concerning,
     field_names,
     get_field,
     load_config,
     make_config,
     merge,
     preset_names,
+    read_field,
     with_field,
 )
 
@@ -43,5 +45,6 @@ __all__ = [
     "make_config",
     "merge",
     "preset_names",
+    "read_field",
     "with_field",
 ]

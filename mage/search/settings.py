@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -12,6 +13,7 @@ from mage import scenarios
 from mage.config import AlgorithmConfig, algorithm_of, concerning, load_config
 from mage.errors import MageError
 from mage.files import check_no_address, write_text
+from mage.search.space import read_space
 
 SWEEP_VERSION = 3  # of sweep.json
 FEWEST_TRIALS_TO_STOP = 6
@@ -103,6 +105,12 @@ class SweepSettings(BaseModel):
                 raise MageError(f"variant '{name}' on {scenario}: {error}") from None
         return configs
 
+    @model_validator(mode="after")
+    def _read_space(self) -> Self:
+        if self.space is not None:
+            self.__dict__["space"] = read_space(self.space, algorithm_of(self.overrides, self.algorithm))
+        return self
+
     def _load(self, scenario: str, own: tuple[str, ...]) -> AlgorithmConfig:
         algorithm = algorithm_of(self.overrides + own, self.algorithm)
         variants = (self.variants or {}).values()
@@ -167,9 +175,12 @@ def _check_same(out: Path, settings: SweepSettings) -> None:
     if not path.is_file():
         raise MageError(f"there is no sweep to resume in {out}: sweep.json is missing; give the --out of the first run")
     try:
-        wanted, there = _as_json(settings), json.loads(path.read_text())
-    except ValueError:
+        wanted, there = _as_json(settings), dict(json.loads(path.read_text()))
+    except (TypeError, ValueError):
         raise MageError(f"{path} is damaged; start the sweep anew with another --out") from None
+    if there.get("space"):
+        with suppress(MageError):  # values that were written otherwise may be the same ones
+            there["space"] = read_space(there["space"], algorithm_of(settings.overrides, settings.algorithm))
     differ = [field for field in wanted if field != "placement" and wanted[field] != there.get(field)]
     if differ:
         told = ", ".join(f"{field} ({_difference(there.get(field), wanted[field])})" for field in differ)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,9 @@ from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from mage.data.environments import check_environment
-from mage.errors import MageError
-from mage.files import patiently
-from mage.results import plot_parameters, write_parquet
+from mage.errors import MageError, first_line
+from mage.files import Say, patiently
+from mage.results import load, load_trials, plot_parameters, write_parquet
 from mage.results.status import read_status, write_status
 from mage.results.tensorboard import FOLDER
 from mage.results.variant_plot import plot_variants
@@ -90,7 +91,8 @@ def run_sweep(
         pd.concat([pd.read_parquet(out / name / f"{table}.parquet") for name in settings.scenarios], ignore_index=True)
         for table in ("results", "trials")
     )
-    patiently(partial(_write, results, trials, out), print)
+    with _keeps_what_was_trained(out):
+        patiently(partial(_write, results, trials, out, print), print)
     return results
 
 
@@ -145,19 +147,39 @@ def _sweep_scenario(name: str, settings: SweepSettings, out: Path, track: Sequen
             board=board,
         )
         grid = _tuner(name, settings, shared).fit()
-        results, trials = gather_results(folder), gather_trials(grid, name, settings, shared.configure)
-        if len(trials) < count or "unfinished" in set(trials["status"]):
-            raise MageError(f"the sweep of {name} was interrupted; nothing is lost: repeat the command with --resume")
-        watch.settle(ended_trials(trials))
-        for trial in trials.loc[trials["status"] == "stopped", "trial_id"]:
-            drop_checkpoints(folder, trial)
-        patiently(partial(_write, results, trials, folder), watch.say)
+        with _keeps_what_was_trained(folder):
+            results, trials = gather_results(folder, watch.say), gather_trials(grid, name, settings, shared.configure)
+            if len(trials) < count or "unfinished" in set(trials["status"]):
+                raise MageError(f"the sweep of {name} was interrupted; nothing is lost: repeat it with --resume")
+            watch.settle(ended_trials(trials))
+            for trial in trials.loc[trials["status"] == "stopped", "trial_id"]:
+                drop_checkpoints(folder, trial)
+            patiently(partial(_write, results, trials, folder, watch.say), watch.say)
 
 
-def _write(results: pd.DataFrame, trials: pd.DataFrame, folder: Path) -> None:
+@contextmanager
+def _keeps_what_was_trained(folder: Path) -> Iterator[None]:
+    """Inside, tables are made; whatever goes wrong there, the user hears where the episodes are, and what to do."""
+    try:
+        yield
+    except MageError:
+        raise
+    except Exception as error:
+        raise MageError(
+            f"the tables of {folder} cannot be made: {type(error).__name__}: {first_line(error)}; all episodes are in "
+            f"{folder / 'episodes'}: `mage results show {folder}` shows them, and --resume makes the tables again"
+        ) from error
+
+
+def _write(results: pd.DataFrame, trials: pd.DataFrame, folder: Path, say: Say) -> None:
     """The tables and the plot; the results last, for they say that all is done."""
     write_parquet(trials, folder / "trials.parquet")
-    _plot(trials, folder / "scores.png")
+    try:
+        _plot(trials, folder / "scores.png")
+    except (MageError, OSError):
+        raise
+    except Exception as error:  # of whatever class, from matplotlib: the tables do not need it
+        say(f"{folder / 'scores.png'} cannot be drawn: {first_line(error)}; the tables are made without it")
     write_parquet(results, folder / "results.parquet")
 
 
@@ -165,7 +187,11 @@ def _is_done(folder: Path) -> bool:
     """Whether nothing is left to do for a scenario; trials that failed, for want of space, say, are tried again."""
     if not (folder / "results.parquet").exists():
         return False
-    return "failed" not in set(pd.read_parquet(folder / "trials.parquet", columns=["status"])["status"])
+    try:
+        load(folder / "results.parquet")
+        return "failed" not in set(load_trials(folder / "trials.parquet")["status"])
+    except MageError:  # damaged: they are made again
+        return False
 
 
 def _count(name: str, settings: SweepSettings) -> int:

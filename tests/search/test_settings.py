@@ -143,3 +143,16 @@ def test_settings_that_cannot_be_read_say_why(tmp_path: Path, text: str, said: s
     (tmp_path / "sweep.json").write_text(text)
     with pytest.raises(MageError, match=said):
         read_settings(tmp_path)
+
+
+def test_a_space_that_is_written_otherwise_is_the_same_sweep(tmp_path: Path) -> None:
+    rate = "training.transformer.learning_rate"
+    first = make_settings(scenarios=["pen-expert"], space={rate: ["1e-3", 0.01]})
+    claim_directory(tmp_path, first, resume=False)
+    assert read_settings(tmp_path).space == {rate: [0.001, 0.01]}
+    raw = json.loads((tmp_path / "sweep.json").read_text())
+    raw["space"] = {rate: ["1e-3", 0.01, "0.01"]}  # as mage wrote it that did not read values
+    (tmp_path / "sweep.json").write_text(json.dumps(raw))
+    claim_directory(tmp_path, make_settings(scenarios=["pen-expert"], space={rate: [0.001, 1e-2]}), resume=True)
+    with pytest.raises(MageError, match="space"):
+        claim_directory(tmp_path, make_settings(scenarios=["pen-expert"], space={rate: [0.002]}), resume=True)
