@@ -20,12 +20,10 @@ import optuna
 import pandas as pd
 import ray
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from ray import tune
 from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
-from ray.tune.search.optuna import OptunaSearch
 
 from mage.data.environments import check_environment
 from mage.errors import MageError, first_line
@@ -37,6 +35,7 @@ from mage.results.variant_plot import plot_variants
 from mage.search.concurrency import FollowsCluster, NamedTrials, ProposedTrials, Recount
 from mage.search.datasets import trajectories_of
 from mage.search.grid import distinct, short_name
+from mage.search.journal import JOURNAL, TUNE, JournalSearch, RunJournal, can_go_on, mend_journal
 from mage.search.placement import alive_nodes, fit_to_cluster, trials_at_once
 from mage.search.progress import Progress, watched_by
 from mage.search.settings import SweepSettings, claim_directory
@@ -49,8 +48,6 @@ from mage.training.ray_board import shown_board
 from mage.training.ray_start import start_ray
 
 __all__ = ["SweepSettings", "prepare_sweep", "run_sweep"]
-
-JOURNAL = "optuna.journal"
 
 
 def run_sweep(
@@ -76,6 +73,8 @@ def run_sweep(
     check_trackers(track)
     prepare_sweep(settings, out, resume)
     for name in settings.scenarios:
+        if settings.space is not None and (out / name / JOURNAL).exists():
+            mend_journal(out / name / JOURNAL, print)
         if read_status(out / name) is None:
             write_status(waiting(name, _count(name, settings), settings.seeds), out / name)
     # Ctrl-C ends the sweep at once, as any other death of the driver; Tune would go on as if all trials had ended
@@ -107,6 +106,13 @@ def prepare_sweep(settings: SweepSettings, out: Path, resume: bool = False) -> N
             settings.variant_configs(name)
         else:
             check_space(settings.space, settings.config(name))
+    for name in settings.scenarios:
+        status = read_status(out / name)
+        if resume and status and status.has_driver_here():
+            raise MageError(
+                f"the sweep in {out} is running: process {status.pid} works on {name}; `mage results status {out}` "
+                "shows it, and --resume is for when it has ended"
+            )
     claim_directory(out, settings, resume)
     for name in settings.scenarios:
         check_environment(trajectories_of(name, settings.dataset_namespace))
@@ -146,7 +152,7 @@ def _sweep_scenario(name: str, settings: SweepSettings, out: Path, track: Sequen
             folder=folder,
             board=board,
         )
-        grid = _tuner(name, settings, shared).fit()
+        grid = _tuner(name, settings, shared, watch.say).fit()
         with _keeps_what_was_trained(folder):
             results, trials = gather_results(folder, watch.say), gather_trials(grid, name, settings, shared.configure)
             if len(trials) < count or "unfinished" in set(trials["status"]):
@@ -199,16 +205,15 @@ def _count(name: str, settings: SweepSettings) -> int:
     return len(distinct(settings.variant_configs(name))) if settings.variants else settings.trials
 
 
-def _tuner(name: str, settings: SweepSettings, shared: TrialSettings) -> tune.Tuner:
+def _tuner(name: str, settings: SweepSettings, shared: TrialSettings, say: Say) -> tune.Tuner:
     """A new Tuner, or the one that was at work in this folder when its driver died."""
     # the driver of a trial takes no CPU: its training workers and evaluation actors do
     trainable = tune.with_resources(tune.with_parameters(run_trial, settings=shared), {"node:__internal_head__": 0.001})
-    path = shared.folder / "tune"
-    if tune.Tuner.can_restore(str(path)):
-        return tune.Tuner.restore(str(path), trainable=trainable, resume_errored=True)
+    if can_go_on(shared.folder, settings.space is not None, say):
+        return tune.Tuner.restore(str(shared.folder / TUNE), trainable=trainable, resume_errored=True)
     shared.folder.mkdir(parents=True, exist_ok=True)
     callbacks = [Progress(), JsonLoggerCallback(), CSVLoggerCallback()]
-    run_config = tune.RunConfig(name="tune", storage_path=str(shared.folder), callbacks=callbacks, verbose=0)
+    run_config = tune.RunConfig(name=TUNE, storage_path=str(shared.folder), callbacks=callbacks, verbose=0)
     configure = partial(tune.TuneConfig, metric=METRIC, mode="max")
     if settings.space is None:
         tried: dict[str, Any] = {VARIANT: tune.grid_search(list(shared.variants or ()))}
@@ -223,16 +228,16 @@ def _tuner(name: str, settings: SweepSettings, shared: TrialSettings) -> tune.Tu
 
 
 def _searcher(name: str, settings: SweepSettings, space: Space, shared: TrialSettings) -> Searcher:
-    """Optuna's TPE. The study is a journal file, which is safe on a shared disk and which optuna-dashboard opens."""
+    """Optuna's TPE."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     first = starting_point(space, shared.config)
-    return OptunaSearch(
+    return JournalSearch(
         metric=METRIC,
         mode="max",
         points_to_evaluate=[first] if first else None,
         seed=settings.search_seed,
         study_name=name,
-        storage=JournalStorage(JournalFileBackend(str(shared.folder / JOURNAL))),
+        storage=JournalStorage(RunJournal()),
     )
 
 
