@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,20 +93,19 @@ def evaluate(
         actors: Ray actors to share the work; 0 plays in this process. The rows are the same.
         device: of a policy that is read and played in this process; `auto` is the GPU where there is one.
     """
-    if actors:
-        from mage.training.ray_start import start_ray
-
-        start_ray()
     if isinstance(run, Policy):
-        return evaluate_policies([run], episodes, actors)
+        with _ray_for(actors):
+            return evaluate_policies([run], episodes, actors)
     from mage.results import write_parquet
 
     policy = load_policy(run, choose_device(device))
-    results = evaluate_policies([policy], episodes, actors)
+    with _ray_for(actors):
+        results = evaluate_policies([policy], episodes, actors)
     write_parquet(results, Path(run) / "episodes.parquet")
     if (Path(run) / "inspection.json").is_file():
         scanned = min(policy.config.evaluation.inspection_episodes, len(results))
-        inspect_run(Path(run), lambda: policy, scanned, actors)
+        with _ray_for(actors):
+            inspect_run(Path(run), lambda: policy, scanned, actors)
     return results
 
 
@@ -127,11 +126,22 @@ def inspect(run: str | Path, episodes: int | None = None, actors: int = 0, devic
     folder = Path(run)
     if is_sweep(folder):
         return inspect_sweep(folder)
-    if actors:
-        from mage.training.ray_start import start_ray
+    with _ray_for(actors):
+        return inspect_run(folder, lambda: load_policy(folder, choose_device(device)), episodes, actors)
 
-        start_ray()
-    return inspect_run(folder, lambda: load_policy(folder, choose_device(device)), episodes, actors)
+
+@contextmanager
+def _ray_for(actors: int) -> Iterator[None]:
+    """Inside, Ray runs, where there are actors; its end ends the block in a MageError."""
+    if not actors:
+        yield
+        return
+    from mage.training.ray_death import ends_with_ray
+    from mage.training.ray_start import start_ray
+
+    start_ray()
+    with ends_with_ray("evaluate again; without actors, this process plays itself and needs no Ray"):
+        yield
 
 
 def load_policy(run: str | Path, device: str | torch.device = "cpu", scenario: str | None = None) -> Policy:
@@ -196,10 +206,11 @@ def _train_on_workers(
 
     from mage.search.placement import fit_to_cluster
     from mage.training.ray_board import Message, shown_board
+    from mage.training.ray_death import ends_with_ray
     from mage.training.ray_start import start_ray
     from mage.training.ray_train import train_with_ray
 
-    start_ray()
+    log(f"the training runs on {start_ray()}")
     curves = EventFile(folder / FOLDER) if folder else None
 
     def show(message: Message) -> None:
@@ -209,6 +220,7 @@ def _train_on_workers(
                 curves.add_row(message.step.row, message.step.total_step)
 
     placement = fit_to_cluster(trials=1, workers=workers, use_gpu=config.training.device != "cpu").trial
-    with tempfile.TemporaryDirectory() as nowhere, shown_board(show) as board:
+    kept = "the same command with --resume goes on from the last checkpoint" if folder else "train again, with out="
+    with ends_with_ray(kept), tempfile.TemporaryDirectory() as nowhere, shown_board(show) as board:
         storage = (folder or Path(nowhere)).absolute() / "training"
         return train_with_ray(ray.put(trajectories), config, [seed], "train", storage, placement, board=board)[0]

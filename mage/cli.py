@@ -228,7 +228,10 @@ def sweep(
         ),
     ] = None,
     address: Annotated[
-        str | None, typer.Option(help="Of a Ray cluster.", show_default="the one running here, else a new one")
+        str | None,
+        typer.Option(
+            help="Of a Ray cluster.", show_default="that of `ray start` on this machine, else a Ray of its own"
+        ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Ray Train workers a trial.")] = 1,
     cpus_per_worker: Annotated[int | None, typer.Option(show_default="found from the cluster")] = None,

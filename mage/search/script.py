@@ -112,7 +112,10 @@ def make_parser(description: str | None, scenarios: Sequence[str] | None, seeds:
     _add_placement(parser)
     add("--out", type=Path, metavar="DIR", help="run directory (default: runs/<script>-<time>)")
     add("--resume", action="store_true", help="go on with the run in --out: the first command plus --resume")
-    add("--address", help="of a Ray cluster (default: the one running here, else a new local one)")
+    add(
+        "--address",
+        help="of a Ray cluster (default: RAY_ADDRESS, else that of `ray start` on this machine, else a Ray of its own)",
+    )
     add(
         "--track",
         nargs="+",

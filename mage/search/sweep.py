@@ -45,6 +45,7 @@ from mage.search.tracking import TensorBoard, check_trackers, make_trackers
 from mage.search.trial import METRIC, TIME, VARIANT, TrialSettings, drop_checkpoints, run_trial
 from mage.search.watching import Watch, waiting
 from mage.training.ray_board import shown_board
+from mage.training.ray_death import ends_with_ray
 from mage.training.ray_start import start_ray
 
 __all__ = ["SweepSettings", "prepare_sweep", "run_sweep"]
@@ -62,7 +63,8 @@ def run_sweep(
     Args:
         out: run directory; must not exist unless `resume`.
         resume: go on with the sweep that `out` holds; finished trials are kept, failed ones tried again.
-        address: of a Ray cluster; by default the one that runs here, else a new local one.
+        address: of a Ray cluster; by default the one that RAY_ADDRESS names or that this user has started here by `ray
+            start`, else a new local one.
         track: `wandb` and `mlflow`, beside TensorBoard.
 
     Raises:
@@ -83,9 +85,10 @@ def run_sweep(
     os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
     # Tune's own event files would show every score a second time, and nothing else
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    start_ray(address)
-    for name in settings.scenarios:
-        _sweep_scenario(name, settings, out, track)
+    print(f"the sweep runs on {start_ray(address)}", flush=True)
+    with ends_with_ray(f"nothing is lost: the same command with --resume --out {out} goes on"):
+        for name in settings.scenarios:
+            _sweep_scenario(name, settings, out, track)
     results, trials = (
         pd.concat([pd.read_parquet(out / name / f"{table}.parquet") for name in settings.scenarios], ignore_index=True)
         for table in ("results", "trials")
