@@ -32,7 +32,12 @@ def run_ablation_script(description: str | None) -> None:
     """Runs, or with `--show` only prints, the tables that the command line names."""
     parser = make_parser(description, None, seeds=3)
     parser.add_argument(
-        "--table", nargs="+", default=[], metavar="N", help="of the paper: 5 6 7 8 19 20 21 22 23 25 26"
+        "--table",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="N",
+        help="of the paper: 5 6 7 8 19 20 21 22 23 25 26",
     )
     parser.add_argument("--show", action="store_true", help="print what is in --out so far, and run nothing")
     options = parser.parse_args()

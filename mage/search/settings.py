@@ -120,6 +120,9 @@ class SweepSettings(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        twice = sorted({name for name in self.scenarios if self.scenarios.count(name) > 1})
+        if twice:
+            raise ValueError(f"a sweep names each of its scenarios once, and {', '.join(twice)} is there twice")
         if (self.space is None) == (self.variants is None):
             raise ValueError("a sweep has either a space or variants")
         if self.variants is not None and self.intermediate_evaluations:
