@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mage import scenarios
-from mage.config import AlgorithmConfig, load_config
+from mage.config import AlgorithmConfig, load_config, make_config
 from mage.data.environments import check_environment
 from mage.data.sources import load_trajectories
 from mage.data.trajectories import Trajectories
@@ -22,6 +22,7 @@ from mage.inspection.read import inspect_run, inspect_sweep, is_sweep
 from mage.interface.policy import Policy
 from mage.interface.policy import load_policy as read_policy
 from mage.results.tensorboard import FOLDER, EventFile
+from mage.run_directory import check_free, differences
 from mage.training.artefacts import Log
 from mage.training.checkpoint import keep_checkpoint, resume_training
 from mage.training.inspection import inspect_training
@@ -67,10 +68,12 @@ def train(
     """
     known = scenarios.get(scenario) if scenario else None
     config = load_config(preset, overrides, known.domain if known else None, algorithm)
-    folder = check_run_directory(out, resume) if out else None
+    folder = check_run_directory(out, config, resume) if out else None
+    if not workers:
+        choose_device(config.training.device)
     trajectories = load_trajectories(known, dataset, dataset_namespace)
     check_environment(trajectories)
-    if folder and not resume:
+    if folder:
         write_text(folder / "config.json", json.dumps(config.model_dump(mode="json"), indent=1))
     if workers:
         trained = _train_on_workers(trajectories, config, seed, workers, folder, log)
@@ -159,15 +162,32 @@ def load_policy(run: str | Path, device: str | torch.device = "cpu", scenario: s
     return policy
 
 
-def check_run_directory(out: str | Path, resume: bool) -> Path:
-    """The run directory as a path; MageError where it is taken, an address or, to resume, holds no run."""
+def check_run_directory(out: str | Path, config: AlgorithmConfig, resume: bool) -> Path:
+    """The run directory as a path.
+
+    Raises:
+        MageError: it is taken, an address or, to resume, holds no run or one of another configuration.
+    """
     folder = Path(out)
+    if not resume:
+        check_free(folder)
+        return folder
     check_no_address(folder)
-    if resume:
-        if not (folder / "config.json").is_file():
-            raise MageError(f"there is no run to resume in {folder}: config.json is missing; leave --resume out")
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise MageError(f"the run directory {folder} exists; choose another --out, or go on with it by --resume")
+    path = folder / "config.json"
+    if not path.is_file():
+        raise MageError(f"there is no run to resume in {folder}: config.json is missing; leave --resume out")
+    try:
+        then = make_config(json.loads(path.read_text()), from_disk=True)
+    except (OSError, TypeError, ValueError, MageError):
+        raise MageError(f"{path} is damaged or of another version of mage; use a new --out") from None
+    if then.hash() != config.hash():
+        differ = differences(then.model_dump(mode="json"), config.model_dump(mode="json"))
+        told = ", ".join(f"{field} (then {before}, now {now})" for field, (before, now) in list(differ.items())[:3])
+        more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
+        raise MageError(
+            f"the run in {folder} was started with another configuration: {told}{more}; repeat the first command with "
+            "--resume, or use a new --out"
+        )
     return folder
 
 

@@ -96,7 +96,8 @@ class SweepStatus(BaseModel):
 
     def has_driver_here(self) -> bool:
         """Whether the process that says it works on the sweep is alive, on this machine, and another one than this."""
-        if self.state != "running" or self.is_stale() or self.host != socket.gethostname() or self.pid == os.getpid():
+        is_at_work = self.state in ("waiting", "running") and self.age() < STALE
+        if not is_at_work or self.host != socket.gethostname() or self.pid in (None, os.getpid()):
             return False
         try:
             state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]

@@ -59,7 +59,7 @@ def run(tables: Sequence[AblationTable], options: argparse.Namespace) -> None:
     Raises:
         MageError: bad settings, a table that cannot be run, or a run directory that does not fit.
     """
-    from mage.search.settings import check_free
+    from mage.run_directory import check_free
     from mage.search.sweep import prepare_sweep
 
     out = directory_of(options).absolute()

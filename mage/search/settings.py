@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from mage import scenarios
 from mage.config import AlgorithmConfig, algorithm_of, concerning, load_config
 from mage.errors import MageError
-from mage.files import check_no_address, write_text
+from mage.files import write_text
+from mage.run_directory import check_free
 from mage.search.space import read_space
 
 SWEEP_VERSION = 3  # of sweep.json
@@ -139,24 +140,18 @@ class SweepSettings(BaseModel):
         return self
 
 
-def claim_directory(out: Path, settings: SweepSettings, resume: bool) -> None:
-    """Writes `sweep.json`.
-
-    Raises:
-        MageError: the run directory is taken or, to resume, holds no sweep or another one.
-    """
+def check_directory(out: Path, settings: SweepSettings, resume: bool) -> None:
+    """MageError where the run directory is taken or, to resume, holds no sweep or another one."""
     if resume:
         _check_same(out, settings)
     else:
         check_free(out)
+
+
+def claim_directory(out: Path, settings: SweepSettings, resume: bool) -> None:
+    """Writes `sweep.json`; MageError as `check_directory`."""
+    check_directory(out, settings, resume)
     write_text(out / "sweep.json", json.dumps(_as_json(settings), indent=1))
-
-
-def check_free(out: Path) -> None:
-    """MageError where something is in the run directory already, or it is an address."""
-    check_no_address(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise MageError(f"the run directory {out} exists; choose another --out, or go on with it by --resume")
 
 
 def read_settings(out: Path) -> SweepSettings:

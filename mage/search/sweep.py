@@ -38,7 +38,7 @@ from mage.search.grid import distinct, short_name
 from mage.search.journal import JOURNAL, TUNE, JournalSearch, RunJournal, can_go_on, mend_journal
 from mage.search.placement import alive_nodes, fit_to_cluster, trials_at_once
 from mage.search.progress import Progress, watched_by
-from mage.search.settings import SweepSettings, claim_directory
+from mage.search.settings import SweepSettings, check_directory, claim_directory
 from mage.search.space import Space, check_space, starting_point, to_tune
 from mage.search.tables import ended_trials, gather_results, gather_trials
 from mage.search.tracking import TensorBoard, check_trackers, make_trackers
@@ -102,7 +102,7 @@ def prepare_sweep(settings: SweepSettings, out: Path, resume: bool = False) -> N
     """Everything that can fail before a sweep runs: its settings, its directory, which is then claimed, and its data.
 
     Raises:
-        MageError: one of them is not as it must be; nothing is written unless settings and directory are fine.
+        MageError: one of them is not as it must be; nothing is written then.
     """
     for name in settings.scenarios:
         if settings.space is None:
@@ -116,9 +116,10 @@ def prepare_sweep(settings: SweepSettings, out: Path, resume: bool = False) -> N
                 f"the sweep in {out} is running: process {status.pid} works on {name}; `mage results status {out}` "
                 "shows it, and --resume is for when it has ended"
             )
-    claim_directory(out, settings, resume)
+    check_directory(out, settings, resume)
     for name in settings.scenarios:
         check_environment(trajectories_of(name, settings.dataset_namespace))
+    claim_directory(out, settings, resume)
 
 
 def _sweep_scenario(name: str, settings: SweepSettings, out: Path, track: Sequence[str]) -> None:

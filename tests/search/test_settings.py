@@ -8,7 +8,7 @@ import pytest
 from mage.config import get_field
 from mage.errors import MageError
 from mage.search.script import make_settings
-from mage.search.settings import SWEEP_VERSION, check_free, claim_directory, read_settings
+from mage.search.settings import SWEEP_VERSION, claim_directory, read_settings
 
 VARIANTS = {"mage": (), "deep": ("transformer.depth=3",), "dt": ("algorithm=dt",)}
 
@@ -103,8 +103,10 @@ def test_a_directory_gives_back_the_settings_it_was_claimed_with(tmp_path: Path)
     claim_directory(tmp_path / "run", settings, resume=False)
     assert read_settings(tmp_path / "run") == settings
     claim_directory(tmp_path / "run", settings, resume=True)
+    (tmp_path / "run" / "pen-expert" / "tune").mkdir(parents=True)
+    (tmp_path / "run" / "pen-expert" / "tune" / "tuner.pkl").touch()
     with pytest.raises(MageError, match="exists"):
-        check_free(tmp_path / "run")
+        claim_directory(tmp_path / "run", settings, resume=False)
 
 
 def test_other_variants_cannot_be_resumed_and_the_difference_is_named(tmp_path: Path) -> None:
