@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from mage import scenarios
-from mage.config import AlgorithmConfig, load_config
+from mage.config import AlgorithmConfig, load_config, make_config
 from mage.data.environments import check_environment
 from mage.data.sources import load_trajectories
 from mage.data.trajectories import Trajectories
@@ -22,6 +22,7 @@ from mage.inspection.read import inspect_run, inspect_sweep, is_sweep
 from mage.interface.policy import Policy
 from mage.interface.policy import load_policy as read_policy
 from mage.results.tensorboard import FOLDER, EventFile
+from mage.run_directory import check_free, differences
 from mage.training.artefacts import Log
 from mage.training.checkpoint import keep_checkpoint, resume_training
 from mage.training.inspection import inspect_training
@@ -67,10 +68,12 @@ def train(
     """
     known = scenarios.get(scenario) if scenario else None
     config = load_config(preset, overrides, known.domain if known else None, algorithm)
-    folder = check_run_directory(out, resume) if out else None
+    folder = check_run_directory(out, config, resume) if out else None
+    if not workers:
+        choose_device(config.training.device)
     trajectories = load_trajectories(known, dataset, dataset_namespace)
     check_environment(trajectories)
-    if folder and not resume:
+    if folder:
         write_text(folder / "config.json", json.dumps(config.model_dump(mode="json"), indent=1))
     if workers:
         trained = _train_on_workers(trajectories, config, seed, workers, folder, log)
@@ -93,20 +96,19 @@ def evaluate(
         actors: Ray actors to share the work; 0 plays in this process. The rows are the same.
         device: of a policy that is read and played in this process; `auto` is the GPU where there is one.
     """
-    if actors:
-        from mage.training.ray_start import start_ray
-
-        start_ray()
     if isinstance(run, Policy):
-        return evaluate_policies([run], episodes, actors)
+        with _ray_for(actors):
+            return evaluate_policies([run], episodes, actors)
     from mage.results import write_parquet
 
     policy = load_policy(run, choose_device(device))
-    results = evaluate_policies([policy], episodes, actors)
+    with _ray_for(actors):
+        results = evaluate_policies([policy], episodes, actors)
     write_parquet(results, Path(run) / "episodes.parquet")
     if (Path(run) / "inspection.json").is_file():
         scanned = min(policy.config.evaluation.inspection_episodes, len(results))
-        inspect_run(Path(run), lambda: policy, scanned, actors)
+        with _ray_for(actors):
+            inspect_run(Path(run), lambda: policy, scanned, actors)
     return results
 
 
@@ -127,11 +129,22 @@ def inspect(run: str | Path, episodes: int | None = None, actors: int = 0, devic
     folder = Path(run)
     if is_sweep(folder):
         return inspect_sweep(folder)
-    if actors:
-        from mage.training.ray_start import start_ray
+    with _ray_for(actors):
+        return inspect_run(folder, lambda: load_policy(folder, choose_device(device)), episodes, actors)
 
-        start_ray()
-    return inspect_run(folder, lambda: load_policy(folder, choose_device(device)), episodes, actors)
+
+@contextmanager
+def _ray_for(actors: int) -> Iterator[None]:
+    """Inside, Ray runs, where there are actors; its end ends the block in a MageError."""
+    if not actors:
+        yield
+        return
+    from mage.training.ray_death import ends_with_ray
+    from mage.training.ray_start import start_ray
+
+    start_ray()
+    with ends_with_ray("evaluate again; without actors, this process plays itself and needs no Ray"):
+        yield
 
 
 def load_policy(run: str | Path, device: str | torch.device = "cpu", scenario: str | None = None) -> Policy:
@@ -149,15 +162,32 @@ def load_policy(run: str | Path, device: str | torch.device = "cpu", scenario: s
     return policy
 
 
-def check_run_directory(out: str | Path, resume: bool) -> Path:
-    """The run directory as a path; MageError where it is taken, an address or, to resume, holds no run."""
+def check_run_directory(out: str | Path, config: AlgorithmConfig, resume: bool) -> Path:
+    """The run directory as a path.
+
+    Raises:
+        MageError: it is taken, an address or, to resume, holds no run or one of another configuration.
+    """
     folder = Path(out)
+    if not resume:
+        check_free(folder)
+        return folder
     check_no_address(folder)
-    if resume:
-        if not (folder / "config.json").is_file():
-            raise MageError(f"there is no run to resume in {folder}: config.json is missing; leave --resume out")
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise MageError(f"the run directory {folder} exists; choose another --out, or go on with it by --resume")
+    path = folder / "config.json"
+    if not path.is_file():
+        raise MageError(f"there is no run to resume in {folder}: config.json is missing; leave --resume out")
+    try:
+        then = make_config(json.loads(path.read_text()), from_disk=True)
+    except (OSError, TypeError, ValueError, MageError):
+        raise MageError(f"{path} is damaged or of another version of mage; use a new --out") from None
+    if then.hash() != config.hash():
+        differ = differences(then.model_dump(mode="json"), config.model_dump(mode="json"))
+        told = ", ".join(f"{field} (then {before}, now {now})" for field, (before, now) in list(differ.items())[:3])
+        more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
+        raise MageError(
+            f"the run in {folder} was started with another configuration: {told}{more}; repeat the first command with "
+            "--resume, or use a new --out"
+        )
     return folder
 
 
@@ -196,10 +226,11 @@ def _train_on_workers(
 
     from mage.search.placement import fit_to_cluster
     from mage.training.ray_board import Message, shown_board
+    from mage.training.ray_death import ends_with_ray
     from mage.training.ray_start import start_ray
     from mage.training.ray_train import train_with_ray
 
-    start_ray()
+    log(f"the training runs on {start_ray()}")
     curves = EventFile(folder / FOLDER) if folder else None
 
     def show(message: Message) -> None:
@@ -209,6 +240,7 @@ def _train_on_workers(
                 curves.add_row(message.step.row, message.step.total_step)
 
     placement = fit_to_cluster(trials=1, workers=workers, use_gpu=config.training.device != "cpu").trial
-    with tempfile.TemporaryDirectory() as nowhere, shown_board(show) as board:
+    kept = "the same command with --resume goes on from the last checkpoint" if folder else "train again, with out="
+    with ends_with_ray(kept), tempfile.TemporaryDirectory() as nowhere, shown_board(show) as board:
         storage = (folder or Path(nowhere)).absolute() / "training"
         return train_with_ray(ray.put(trajectories), config, [seed], "train", storage, placement, board=board)[0]

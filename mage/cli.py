@@ -22,6 +22,7 @@ from mage.cli_options import (
     Namespace,
     OwnAlgorithm,
     ScenarioName,
+    SeveralValues,
     check_choice,
     import_own,
     named,
@@ -62,7 +63,7 @@ main.command("algorithms")(algorithms)
 
 Preset = Annotated[str, typer.Option(metavar="NAME", help="The configuration to start from: cpu, paper or default.")]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="A change to the preset; repeatable.")
+    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE...", help="Changes to the preset; repeatable.")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")]
 
@@ -91,7 +92,7 @@ def list_scenarios(scenario: ScenarioName = None, dataset_namespace: Namespace =
         console.print_scenarios(dataset_namespace)
 
 
-@main.command()
+@main.command(cls=SeveralValues)
 def train(
     scenario: ScenarioName = None,
     dataset: Dataset = None,
@@ -190,14 +191,14 @@ def inspect(
         print_inspection(inspection)
 
 
-@main.command()
+@main.command(cls=SeveralValues)
 def sweep(
     names: Annotated[list[str], typer.Argument(metavar="SCENARIO...", help="Swept one after the other.")],
     space: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="FIELD=[A,B]",
-            help="A field to sweep; repeatable.",
+            metavar="FIELD=[A,B]...",
+            help="Fields to sweep; repeatable.",
             show_default="the algorithm's own space: `mage algorithms NAME`",
         ),
     ] = None,
@@ -217,7 +218,7 @@ def sweep(
     resume: Resume = False,
     track: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Send curves and scores to wandb or mlflow, too; repeatable."),
+        typer.Option(metavar="NAME...", help="Send curves and scores to wandb or mlflow, too; repeatable."),
     ] = None,
     evaluations: Annotated[
         int | None,
@@ -228,7 +229,10 @@ def sweep(
         ),
     ] = None,
     address: Annotated[
-        str | None, typer.Option(help="Of a Ray cluster.", show_default="the one running here, else a new one")
+        str | None,
+        typer.Option(
+            help="Of a Ray cluster.", show_default="that of `ray start` on this machine, else a Ray of its own"
+        ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Ray Train workers a trial.")] = 1,
     cpus_per_worker: Annotated[int | None, typer.Option(show_default="found from the cluster")] = None,

@@ -383,3 +383,22 @@ def test_ctrl_c_ends_training_quietly_with_130(maze_here: Path, tmp_path: Path) 
         process.send_signal(signal.SIGINT)
         process.stdout.read()
         assert (process.wait(), process.stderr.read()) == (130, "")
+
+
+def test_a_training_that_found_no_gpu_leaves_its_run_directory_free(
+    maze_here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    command = (
+        "train",
+        "maze2d-umaze",
+        "--set",
+        "algorithm=bc",
+        "training.reference.steps=5",
+        "--out",
+        tmp_path / "run",
+    )
+    assert "finds no GPU here" in error_of(*command, "--set", "training.device=cuda")
+    run_well(*command)
+    resume = (*command, "--resume", "--set", "training.reference.batch_size=7")
+    assert "training.reference.batch_size (then 256, now 7)" in error_of(*resume)

@@ -22,6 +22,7 @@ from mage.config.loading import (
     make_config,
     merge,
     preset_names,
+    read_field,
     with_field,
 )
 
@@ -46,5 +47,6 @@ __all__ = [
     "make_config",
     "merge",
     "preset_names",
+    "read_field",
     "with_field",
 ]

@@ -10,7 +10,9 @@ from __future__ import annotations
 from enum import Enum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from mage.config.values import read_value
 
 
 class Mark(Enum):
@@ -28,6 +30,11 @@ class Component(BaseModel):
 
     # infinity is no JSON: it would come back from a saved configuration as null
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read(cls, value: Any, info: ValidationInfo) -> Any:
+        return read_value(value, cls.model_fields[str(info.field_name)].annotation)
 
     def determining(self) -> dict[str, Any]:
         """What of it determines a result, as JSON: all fields but those that their mark leaves out."""

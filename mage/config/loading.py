@@ -6,21 +6,24 @@ Whatever is unknown, out of range or impossible fails here, in one line.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from mage import registry
 from mage.config.base import AlgorithmConfig
 from mage.config.upgrade import upgrade
+from mage.config.values import read_value, read_yaml
 from mage.errors import MageError
 
 BUILT_IN_PRESETS = ("cpu", "default", "paper")
 """Of every algorithm that ships with the package; `default` is `paper` whatever the family of scenarios."""
 
 ANY_FAMILY = "*"
+
+Overrides = Iterable[str] | Mapping[str, Any]
 
 
 def preset_names() -> list[str]:
@@ -30,7 +33,7 @@ def preset_names() -> list[str]:
 
 def load_config(
     preset: str = "cpu",
-    overrides: Sequence[str] = (),
+    overrides: Overrides = (),
     domain: str | None = None,
     algorithm: str | None = None,
 ) -> AlgorithmConfig:
@@ -38,27 +41,27 @@ def load_config(
 
     Args:
         preset: one of the algorithm's: cpu, paper, default.
-        overrides: such as `"transformer.depth=4"`; values are read as YAML.
+        overrides: such as `"transformer.depth=4"`; values are read as YAML. Or a mapping from fields to values.
         domain: the scenario's domain (family of benchmarks), for which a preset may differ.
         algorithm: its name or `module:Class`; by default what an override `"algorithm=dt"` says, else MAGE.
 
     Raises:
         MageError: unknown algorithm, preset or field, or a value out of range.
     """
-    settings = [_read_override(override) for override in overrides]
-    name = algorithm_of(overrides, algorithm)
+    settings = _read_overrides(overrides)
+    name = algorithm_of(dict(settings), algorithm)
     owner = registry.get(name)
     data = _preset_of(owner.presets, name, preset, domain) | {"algorithm": name}
     return _validate(owner.config_class, data, [setting for setting in settings if setting[0] != "algorithm"])
 
 
-def algorithm_of(overrides: Iterable[str], algorithm: str | None = None) -> str:
+def algorithm_of(overrides: Overrides, algorithm: str | None = None) -> str:
     """The algorithm that is asked for: by name, by an override `algorithm=dt`, or by neither.
 
     Raises:
         MageError: two different ones are.
     """
-    chosen = [str(value) for field, value in map(_read_override, overrides) if field == "algorithm"]
+    chosen = [str(value) for field, value in _read_overrides(overrides) if field == "algorithm"]
     if algorithm is not None and chosen and chosen[-1] != algorithm:
         raise MageError(f"two algorithms are asked for: {algorithm}, and algorithm={chosen[-1]} among the overrides")
     return algorithm or (chosen[-1] if chosen else registry.DEFAULT)
@@ -83,7 +86,7 @@ def _preset_of(
     return merge(families.get(ANY_FAMILY, {}), families.get(domain or "", {}))
 
 
-def make_config(data: Mapping[str, Any], overrides: Iterable[str] = (), from_disk: bool = False) -> AlgorithmConfig:
+def make_config(data: Mapping[str, Any], overrides: Overrides = (), from_disk: bool = False) -> AlgorithmConfig:
     """Validates plain data plus overrides into the configuration of the algorithm that it names (by default MAGE).
 
     Args:
@@ -94,10 +97,16 @@ def make_config(data: Mapping[str, Any], overrides: Iterable[str] = (), from_dis
     Raises:
         MageError: one line that names the field, the value and what is allowed.
     """
-    settings = [_read_override(override) for override in overrides]
+    settings = _read_overrides(overrides)
     name = str(dict(settings).get("algorithm", data.get("algorithm", registry.DEFAULT)))
     owner = registry.get(name, from_disk)
     return _validate(owner.config_class, upgrade({**data, "algorithm": name}), settings)
+
+
+def _read_overrides(overrides: Overrides) -> list[tuple[str, Any]]:
+    if isinstance(overrides, Mapping):
+        return list(overrides.items())
+    return [_read_override(override) for override in ([overrides] if isinstance(overrides, str) else overrides)]
 
 
 def _read_override(override: str) -> tuple[str, Any]:
@@ -106,8 +115,8 @@ def _read_override(override: str) -> tuple[str, Any]:
     if not separator:
         raise MageError(f"'{override}' is not an override; write field=value, such as transformer.depth=4")
     try:
-        return field.strip(), yaml.safe_load(text)
-    except yaml.YAMLError:
+        return field.strip(), read_yaml(text)
+    except ValueError:
         raise MageError(f"'{override}' cannot be read: '{text}' is not a YAML value") from None
 
 
@@ -127,30 +136,59 @@ def with_field(
     data: Mapping[str, Any], field: str, value: Any, kind: type[AlgorithmConfig] | None = None
 ) -> dict[str, Any]:
     """A copy of nested data with the dotted `field` set; MageError with near names where no such field exists."""
-    names = field_names(kind or registry.get(str(data.get("algorithm", registry.DEFAULT))).config_class)
-    if field not in names:
-        algorithm = str(data.get("algorithm", registry.DEFAULT))
-        theirs = [other for other in registry.built_in() if field in field_names(registry.get(other).config_class)]
-        if theirs:
-            raise MageError(f"'{field}' is a field of {', '.join(theirs)}, not of {algorithm}; leave it out")
-        raise MageError(f"unknown config field '{field}'{_near(field, names)}{_of(algorithm)}")
+    algorithm = str(data.get("algorithm", registry.DEFAULT))
+    check_field(field, kind or registry.get(algorithm).config_class, algorithm)
     patch: Any = value
     for part in reversed(field.split(".")):
         patch = {part: patch}
     return merge(data, patch)
 
 
-def field_names(model: type[BaseModel] | None = None, prefix: str = "") -> list[str]:
+def check_field(field: str, kind: type[BaseModel], algorithm: str) -> None:
+    """MageError with near names unless the configuration of that algorithm has the dotted field."""
+    names = field_names(kind)
+    if field not in names:
+        theirs = [other for other in registry.built_in() if field in field_names(registry.get(other).config_class)]
+        if theirs:
+            raise MageError(f"'{field}' is a field of {', '.join(theirs)}, not of {algorithm}; leave it out")
+        raise MageError(f"unknown config field '{field}'{_near(field, names)}{_of(algorithm)}")
+
+
+def read_field(field: str, value: Any, algorithm: str | None = None) -> Any:
+    """A value as the dotted field takes it, as JSON has it; two values that are one to the field come out equal.
+
+    Raises:
+        MageError: there is no such field, or the value is not of its type. Its range is looked at in a configuration.
+    """
+    name = algorithm or registry.DEFAULT
+    model = registry.get(name).config_class
+    check_field(field, model, name)
+    kind = _field_types(model)[field]
+    try:
+        read: TypeAdapter[Any] = TypeAdapter(kind)
+        return read.dump_python(read.validate_python(read_value(value, kind)), mode="json")
+    except ValidationError as error:
+        raise MageError(f"{field}: {error.errors()[0]['msg']} (got {value!r})") from None
+    except ValueError as error:
+        raise MageError(f"{field}: {error} (got {value!r})") from None
+
+
+def field_names(model: type[BaseModel] | None = None) -> list[str]:
     """Every dotted leaf field of a configuration, by default of MAGE's."""
-    model = model or registry.get(registry.DEFAULT).config_class
-    names: list[str] = []
+    return list(_field_types(model or registry.get(registry.DEFAULT).config_class))
+
+
+@cache
+def _field_types(model: type[BaseModel], prefix: str = "") -> Mapping[str, Any]:
+    """Every dotted leaf field of a model, and its type."""
+    types: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            names += field_names(kind, f"{prefix}{name}.")
+            types |= _field_types(kind, f"{prefix}{name}.")
         else:
-            names.append(prefix + name)
-    return names
+            types[prefix + name] = kind
+    return types
 
 
 def get_field(config: BaseModel, field: str) -> Any:

@@ -53,7 +53,8 @@ def evaluate_policies(
         frame.insert(3, "training_seed", policy.training_seed)
         frame = frame.assign(dataset_id=task.dataset_id, target_return=policy.target_return)
         frame["warning"] = pd.Series(score_warning(task), frame.index, dtype="string")
-        frames.append(frame.assign(**(extra or {})))
+        # a list is one value, too
+        frames.append(frame.assign(**{name: [value] * len(frame) for name, value in (extra or {}).items()}))
     return pd.concat(frames, ignore_index=True)
 
 

@@ -7,6 +7,8 @@ The file outlives its driver. Whoever reads it tells from `updated`, which a liv
 from __future__ import annotations
 
 import json
+import os
+import socket
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -91,6 +93,17 @@ class SweepStatus(BaseModel):
     def age(self, now: datetime | None = None) -> float:
         """Seconds since the driver last wrote."""
         return ((now or datetime.now(UTC)) - self.updated).total_seconds() if self.updated else 0.0
+
+    def has_driver_here(self) -> bool:
+        """Whether the process that says it works on the sweep is alive, on this machine, and another one than this."""
+        is_at_work = self.state in ("waiting", "running") and self.age() < STALE
+        if not is_at_work or self.host != socket.gethostname() or self.pid in (None, os.getpid()):
+            return False
+        try:
+            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return False
+        return state != "Z"  # one that was killed, and that nobody has buried
 
     def is_stale(self, now: datetime | None = None) -> bool:
         """Whether it says that it runs and yet its driver has not written for long: it was killed, or its disk is."""

@@ -5,6 +5,7 @@ A sweep writes the episodes of each trial to `episodes/<name>.parquet` as they c
 directory that holds any number of these, one of the files, or the URI of either.
 """
 
+import json
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
@@ -56,13 +57,31 @@ TRIAL_COLUMNS = (
 
 
 def write_parquet(frame: pd.DataFrame, path: str | Path) -> None:
-    """Writes a table whole or not at all.
+    """Writes a table whole or not at all. A column of values of several types, which Parquet has not, becomes text.
 
     Raises:
         MageError: the file cannot be written; what stood at `path` before still does.
     """
     with replacing(Path(path)) as temporary:
-        frame.to_parquet(temporary, index=False)
+        try:
+            frame.to_parquet(temporary, index=False)
+        except (pa.ArrowException, UnicodeError):
+            frame.apply(_of_one_type).to_parquet(temporary, index=False)
+
+
+def _of_one_type(column: pd.Series) -> pd.Series:
+    """The column, as text where its values are of several types or text that is no Unicode."""
+    if column.dtype != object:
+        return column
+    known = column[column.notna()]
+    if len({type(value) for value in known}) <= 1 and not known.map(lambda value: isinstance(value, str)).any():
+        return column
+    return column.map(_as_text, na_action="ignore")
+
+
+def _as_text(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text.encode("utf-8", "replace").decode()
 
 
 def load(location: str | Path) -> pd.DataFrame:

@@ -32,7 +32,12 @@ def run_ablation_script(description: str | None) -> None:
     """Runs, or with `--show` only prints, the tables that the command line names."""
     parser = make_parser(description, None, seeds=3)
     parser.add_argument(
-        "--table", nargs="+", default=[], metavar="N", help="of the paper: 5 6 7 8 19 20 21 22 23 25 26"
+        "--table",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="N",
+        help="of the paper: 5 6 7 8 19 20 21 22 23 25 26",
     )
     parser.add_argument("--show", action="store_true", help="print what is in --out so far, and run nothing")
     options = parser.parse_args()
@@ -54,7 +59,7 @@ def run(tables: Sequence[AblationTable], options: argparse.Namespace) -> None:
     Raises:
         MageError: bad settings, a table that cannot be run, or a run directory that does not fit.
     """
-    from mage.search.settings import check_free
+    from mage.run_directory import check_free
     from mage.search.sweep import prepare_sweep
 
     out = directory_of(options).absolute()

@@ -44,7 +44,13 @@ def run_script(
         help="configurations tried per scenario (default: %(default)s)",
     )
     add("--search-seed", type=int, default=search_seed, metavar="N", help="of Optuna's sampler (default: %(default)s)")
-    add("--space", nargs="+", default=None, metavar="FIELD=[..]", help="swept instead of the script's own space")
+    add(
+        "--space",
+        nargs="+",
+        action="extend",
+        metavar="FIELD=[..]",
+        help="swept instead of the script's own space",
+    )
     add(
         "--evaluations",
         type=int,
@@ -74,6 +80,7 @@ def run_variants_script(
     parser.add_argument(
         "--variants",
         nargs="+",
+        action=Several,
         choices=variants,
         default=list(variants),
         metavar="NAME",
@@ -86,6 +93,17 @@ def run_variants_script(
         sweep_and_print(settings, directory_of(options), options.resume, options.address, options.track)
 
 
+class Several(argparse.Action):
+    """Values that replace the default, and that a repeated option adds to."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        """Takes the values of one occurrence."""
+        before = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, [*([] if before is self.default else before), *values])
+
+
 def make_parser(description: str | None, scenarios: Sequence[str] | None, seeds: int) -> argparse.ArgumentParser:
     """The options that all scripts have; without `scenarios`, `--scenarios` has no default."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -94,6 +112,7 @@ def make_parser(description: str | None, scenarios: Sequence[str] | None, seeds:
     add(
         "--scenarios",
         nargs="+",
+        action=Several,
         default=list(scenarios) if scenarios else None,
         metavar="NAME",
         help=f"see `mage scenarios` (default: {default})",
@@ -112,7 +131,10 @@ def make_parser(description: str | None, scenarios: Sequence[str] | None, seeds:
     _add_placement(parser)
     add("--out", type=Path, metavar="DIR", help="run directory (default: runs/<script>-<time>)")
     add("--resume", action="store_true", help="go on with the run in --out: the first command plus --resume")
-    add("--address", help="of a Ray cluster (default: the one running here, else a new local one)")
+    add(
+        "--address",
+        help="of a Ray cluster (default: RAY_ADDRESS, else that of `ray start` on this machine, else a Ray of its own)",
+    )
     add(
         "--track",
         nargs="+",

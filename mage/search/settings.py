@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -11,7 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from mage import scenarios
 from mage.config import AlgorithmConfig, algorithm_of, concerning, load_config
 from mage.errors import MageError
-from mage.files import check_no_address, write_text
+from mage.files import write_text
+from mage.run_directory import check_free
+from mage.search.space import read_space
 
 SWEEP_VERSION = 3  # of sweep.json
 FEWEST_TRIALS_TO_STOP = 6
@@ -103,6 +106,12 @@ class SweepSettings(BaseModel):
                 raise MageError(f"variant '{name}' on {scenario}: {error}") from None
         return configs
 
+    @model_validator(mode="after")
+    def _read_space(self) -> Self:
+        if self.space is not None:
+            self.__dict__["space"] = read_space(self.space, algorithm_of(self.overrides, self.algorithm))
+        return self
+
     def _load(self, scenario: str, own: tuple[str, ...]) -> AlgorithmConfig:
         algorithm = algorithm_of(self.overrides + own, self.algorithm)
         variants = (self.variants or {}).values()
@@ -112,6 +121,9 @@ class SweepSettings(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        twice = sorted({name for name in self.scenarios if self.scenarios.count(name) > 1})
+        if twice:
+            raise ValueError(f"a sweep names each of its scenarios once, and {', '.join(twice)} is there twice")
         if (self.space is None) == (self.variants is None):
             raise ValueError("a sweep has either a space or variants")
         if self.variants is not None and self.intermediate_evaluations:
@@ -128,24 +140,18 @@ class SweepSettings(BaseModel):
         return self
 
 
-def claim_directory(out: Path, settings: SweepSettings, resume: bool) -> None:
-    """Writes `sweep.json`.
-
-    Raises:
-        MageError: the run directory is taken or, to resume, holds no sweep or another one.
-    """
+def check_directory(out: Path, settings: SweepSettings, resume: bool) -> None:
+    """MageError where the run directory is taken or, to resume, holds no sweep or another one."""
     if resume:
         _check_same(out, settings)
     else:
         check_free(out)
+
+
+def claim_directory(out: Path, settings: SweepSettings, resume: bool) -> None:
+    """Writes `sweep.json`; MageError as `check_directory`."""
+    check_directory(out, settings, resume)
     write_text(out / "sweep.json", json.dumps(_as_json(settings), indent=1))
-
-
-def check_free(out: Path) -> None:
-    """MageError where something is in the run directory already, or it is an address."""
-    check_no_address(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise MageError(f"the run directory {out} exists; choose another --out, or go on with it by --resume")
 
 
 def read_settings(out: Path) -> SweepSettings:
@@ -167,9 +173,12 @@ def _check_same(out: Path, settings: SweepSettings) -> None:
     if not path.is_file():
         raise MageError(f"there is no sweep to resume in {out}: sweep.json is missing; give the --out of the first run")
     try:
-        wanted, there = _as_json(settings), json.loads(path.read_text())
-    except ValueError:
+        wanted, there = _as_json(settings), dict(json.loads(path.read_text()))
+    except (TypeError, ValueError):
         raise MageError(f"{path} is damaged; start the sweep anew with another --out") from None
+    if there.get("space"):
+        with suppress(MageError):  # values that were written otherwise may be the same ones
+            there["space"] = read_space(there["space"], algorithm_of(settings.overrides, settings.algorithm))
     differ = [field for field in wanted if field != "placement" and wanted[field] != there.get(field)]
     if differ:
         told = ", ".join(f"{field} ({_difference(there.get(field), wanted[field])})" for field in differ)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,37 +20,35 @@ import optuna
 import pandas as pd
 import ray
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from ray import tune
 from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
-from ray.tune.search.optuna import OptunaSearch
 
 from mage.data.environments import check_environment
-from mage.errors import MageError
-from mage.files import patiently
-from mage.results import plot_parameters, write_parquet
+from mage.errors import MageError, first_line
+from mage.files import Say, patiently
+from mage.results import load, load_trials, plot_parameters, write_parquet
 from mage.results.status import read_status, write_status
 from mage.results.tensorboard import FOLDER
 from mage.results.variant_plot import plot_variants
 from mage.search.concurrency import FollowsCluster, NamedTrials, ProposedTrials, Recount
 from mage.search.datasets import trajectories_of
 from mage.search.grid import distinct, short_name
+from mage.search.journal import JOURNAL, TUNE, JournalSearch, RunJournal, can_go_on, mend_journal
 from mage.search.placement import alive_nodes, fit_to_cluster, trials_at_once
 from mage.search.progress import Progress, watched_by
-from mage.search.settings import SweepSettings, claim_directory
+from mage.search.settings import SweepSettings, check_directory, claim_directory
 from mage.search.space import Space, check_space, starting_point, to_tune
 from mage.search.tables import ended_trials, gather_results, gather_trials
 from mage.search.tracking import TensorBoard, check_trackers, make_trackers
 from mage.search.trial import METRIC, TIME, VARIANT, TrialSettings, drop_checkpoints, run_trial
 from mage.search.watching import Watch, waiting
 from mage.training.ray_board import shown_board
+from mage.training.ray_death import ends_with_ray
 from mage.training.ray_start import start_ray
 
 __all__ = ["SweepSettings", "prepare_sweep", "run_sweep"]
-
-JOURNAL = "optuna.journal"
 
 
 def run_sweep(
@@ -64,7 +63,8 @@ def run_sweep(
     Args:
         out: run directory; must not exist unless `resume`.
         resume: go on with the sweep that `out` holds; finished trials are kept, failed ones tried again.
-        address: of a Ray cluster; by default the one that runs here, else a new local one.
+        address: of a Ray cluster; by default the one that RAY_ADDRESS names or that this user has started here by `ray
+            start`, else a new local one.
         track: `wandb` and `mlflow`, beside TensorBoard.
 
     Raises:
@@ -75,6 +75,8 @@ def run_sweep(
     check_trackers(track)
     prepare_sweep(settings, out, resume)
     for name in settings.scenarios:
+        if settings.space is not None and (out / name / JOURNAL).exists():
+            mend_journal(out / name / JOURNAL, print)
         if read_status(out / name) is None:
             write_status(waiting(name, _count(name, settings), settings.seeds), out / name)
     # Ctrl-C ends the sweep at once, as any other death of the driver; Tune would go on as if all trials had ended
@@ -83,14 +85,16 @@ def run_sweep(
     os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
     # Tune's own event files would show every score a second time, and nothing else
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    start_ray(address)
-    for name in settings.scenarios:
-        _sweep_scenario(name, settings, out, track)
+    print(f"the sweep runs on {start_ray(address)}", flush=True)
+    with ends_with_ray(f"nothing is lost: the same command with --resume --out {out} goes on"):
+        for name in settings.scenarios:
+            _sweep_scenario(name, settings, out, track)
     results, trials = (
         pd.concat([pd.read_parquet(out / name / f"{table}.parquet") for name in settings.scenarios], ignore_index=True)
         for table in ("results", "trials")
     )
-    patiently(partial(_write, results, trials, out), print)
+    with _keeps_what_was_trained(out):
+        patiently(partial(_write, results, trials, out, print), print)
     return results
 
 
@@ -98,16 +102,24 @@ def prepare_sweep(settings: SweepSettings, out: Path, resume: bool = False) -> N
     """Everything that can fail before a sweep runs: its settings, its directory, which is then claimed, and its data.
 
     Raises:
-        MageError: one of them is not as it must be; nothing is written unless settings and directory are fine.
+        MageError: one of them is not as it must be; nothing is written then.
     """
     for name in settings.scenarios:
         if settings.space is None:
             settings.variant_configs(name)
         else:
             check_space(settings.space, settings.config(name))
-    claim_directory(out, settings, resume)
+    for name in settings.scenarios:
+        status = read_status(out / name)
+        if resume and status and status.has_driver_here():
+            raise MageError(
+                f"the sweep in {out} is running: process {status.pid} works on {name}; `mage results status {out}` "
+                "shows it, and --resume is for when it has ended"
+            )
+    check_directory(out, settings, resume)
     for name in settings.scenarios:
         check_environment(trajectories_of(name, settings.dataset_namespace))
+    claim_directory(out, settings, resume)
 
 
 def _sweep_scenario(name: str, settings: SweepSettings, out: Path, track: Sequence[str]) -> None:
@@ -144,20 +156,40 @@ def _sweep_scenario(name: str, settings: SweepSettings, out: Path, track: Sequen
             folder=folder,
             board=board,
         )
-        grid = _tuner(name, settings, shared).fit()
-        results, trials = gather_results(folder), gather_trials(grid, name, settings, shared.configure)
-        if len(trials) < count or "unfinished" in set(trials["status"]):
-            raise MageError(f"the sweep of {name} was interrupted; nothing is lost: repeat the command with --resume")
-        watch.settle(ended_trials(trials))
-        for trial in trials.loc[trials["status"] == "stopped", "trial_id"]:
-            drop_checkpoints(folder, trial)
-        patiently(partial(_write, results, trials, folder), watch.say)
+        grid = _tuner(name, settings, shared, watch.say).fit()
+        with _keeps_what_was_trained(folder):
+            results, trials = gather_results(folder, watch.say), gather_trials(grid, name, settings, shared.configure)
+            if len(trials) < count or "unfinished" in set(trials["status"]):
+                raise MageError(f"the sweep of {name} was interrupted; nothing is lost: repeat it with --resume")
+            watch.settle(ended_trials(trials))
+            for trial in trials.loc[trials["status"] == "stopped", "trial_id"]:
+                drop_checkpoints(folder, trial)
+            patiently(partial(_write, results, trials, folder, watch.say), watch.say)
 
 
-def _write(results: pd.DataFrame, trials: pd.DataFrame, folder: Path) -> None:
+@contextmanager
+def _keeps_what_was_trained(folder: Path) -> Iterator[None]:
+    """Inside, tables are made; whatever goes wrong there, the user hears where the episodes are, and what to do."""
+    try:
+        yield
+    except MageError:
+        raise
+    except Exception as error:
+        raise MageError(
+            f"the tables of {folder} cannot be made: {type(error).__name__}: {first_line(error)}; all episodes are in "
+            f"{folder / 'episodes'}: `mage results show {folder}` shows them, and --resume makes the tables again"
+        ) from error
+
+
+def _write(results: pd.DataFrame, trials: pd.DataFrame, folder: Path, say: Say) -> None:
     """The tables and the plot; the results last, for they say that all is done."""
     write_parquet(trials, folder / "trials.parquet")
-    _plot(trials, folder / "scores.png")
+    try:
+        _plot(trials, folder / "scores.png")
+    except (MageError, OSError):
+        raise
+    except Exception as error:  # of whatever class, from matplotlib: the tables do not need it
+        say(f"{folder / 'scores.png'} cannot be drawn: {first_line(error)}; the tables are made without it")
     write_parquet(results, folder / "results.parquet")
 
 
@@ -165,7 +197,11 @@ def _is_done(folder: Path) -> bool:
     """Whether nothing is left to do for a scenario; trials that failed, for want of space, say, are tried again."""
     if not (folder / "results.parquet").exists():
         return False
-    return "failed" not in set(pd.read_parquet(folder / "trials.parquet", columns=["status"])["status"])
+    try:
+        load(folder / "results.parquet")
+        return "failed" not in set(load_trials(folder / "trials.parquet")["status"])
+    except MageError:  # damaged: they are made again
+        return False
 
 
 def _count(name: str, settings: SweepSettings) -> int:
@@ -173,16 +209,15 @@ def _count(name: str, settings: SweepSettings) -> int:
     return len(distinct(settings.variant_configs(name))) if settings.variants else settings.trials
 
 
-def _tuner(name: str, settings: SweepSettings, shared: TrialSettings) -> tune.Tuner:
+def _tuner(name: str, settings: SweepSettings, shared: TrialSettings, say: Say) -> tune.Tuner:
     """A new Tuner, or the one that was at work in this folder when its driver died."""
     # the driver of a trial takes no CPU: its training workers and evaluation actors do
     trainable = tune.with_resources(tune.with_parameters(run_trial, settings=shared), {"node:__internal_head__": 0.001})
-    path = shared.folder / "tune"
-    if tune.Tuner.can_restore(str(path)):
-        return tune.Tuner.restore(str(path), trainable=trainable, resume_errored=True)
+    if can_go_on(shared.folder, settings.space is not None, say):
+        return tune.Tuner.restore(str(shared.folder / TUNE), trainable=trainable, resume_errored=True)
     shared.folder.mkdir(parents=True, exist_ok=True)
     callbacks = [Progress(), JsonLoggerCallback(), CSVLoggerCallback()]
-    run_config = tune.RunConfig(name="tune", storage_path=str(shared.folder), callbacks=callbacks, verbose=0)
+    run_config = tune.RunConfig(name=TUNE, storage_path=str(shared.folder), callbacks=callbacks, verbose=0)
     configure = partial(tune.TuneConfig, metric=METRIC, mode="max")
     if settings.space is None:
         tried: dict[str, Any] = {VARIANT: tune.grid_search(list(shared.variants or ()))}
@@ -197,16 +232,16 @@ def _tuner(name: str, settings: SweepSettings, shared: TrialSettings) -> tune.Tu
 
 
 def _searcher(name: str, settings: SweepSettings, space: Space, shared: TrialSettings) -> Searcher:
-    """Optuna's TPE. The study is a journal file, which is safe on a shared disk and which optuna-dashboard opens."""
+    """Optuna's TPE."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     first = starting_point(space, shared.config)
-    return OptunaSearch(
+    return JournalSearch(
         metric=METRIC,
         mode="max",
         points_to_evaluate=[first] if first else None,
         seed=settings.search_seed,
         study_name=name,
-        storage=JournalStorage(JournalFileBackend(str(shared.folder / JOURNAL))),
+        storage=JournalStorage(RunJournal()),
     )
 
 

@@ -11,6 +11,7 @@ from ray import tune
 
 from mage.config import AlgorithmConfig
 from mage.errors import MageError, first_line
+from mage.files import Say
 from mage.results import RESULT_COLUMNS, TRIAL_COLUMNS, load
 from mage.results.status import TrialStatus
 from mage.results.status_view import failure
@@ -21,11 +22,25 @@ from mage.search.trial import METRIC, TIME
 Configure = Callable[[Mapping[str, Any]], AlgorithmConfig]
 
 
-def gather_results(folder: Path) -> pd.DataFrame:
-    """Every episode of every finished trial; no rows, but all columns, where none finished."""
-    if not any((folder / "episodes").glob("*.parquet")):
+def gather_results(folder: Path, say: Say) -> pd.DataFrame:
+    """Every episode of every finished trial; no rows, but all columns, where none finished.
+
+    They are read from the trials' own files: `results.parquet` may be of an earlier driver, or damaged.
+
+    Args:
+        say: is told of a file that cannot be read, which is left out.
+    """
+    frames = []
+    for path in sorted((folder / "episodes").glob("*.parquet")):
+        try:
+            frames.append(load(path))
+        except MageError as error:
+            again = " ".join(f"mage evaluate {policy}" for policy in (folder / "policies" / path.stem).glob("seed-*"))
+            say(f"{error}; these episodes are left out" + (f"; to play them again: {again}" if again else ""))
+    if not frames:
         return pd.DataFrame(columns=list(RESULT_COLUMNS))
-    return load(folder)
+    table = pd.concat(frames, ignore_index=True)
+    return table[[*RESULT_COLUMNS, *(name for name in table.columns if name not in RESULT_COLUMNS)]]
 
 
 def gather_trials(grid: tune.ResultGrid, scenario: str, settings: SweepSettings, configure: Configure) -> pd.DataFrame:

@@ -222,8 +222,9 @@ class Watch:
 
 
 def waiting(scenario: str, trials: int, seeds: int) -> SweepStatus:
-    """The state of a sweep that has not begun."""
-    return SweepStatus(scenario=scenario, trials_wanted=trials, seeds=seeds, updated=datetime.now(UTC))
+    """The state of a sweep that has not begun, and for which this process prepares."""
+    mine = {"host": socket.gethostname(), "pid": os.getpid()}
+    return SweepStatus(scenario=scenario, trials_wanted=trials, seeds=seeds, updated=datetime.now(UTC), **mine)
 
 
 def _take_over(status: SweepStatus, earlier: SweepStatus) -> None:

@@ -4,55 +4,120 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 import ray
 from ray._private import ray_constants, services
+from ray._private import worker as ray_worker
+from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 from ray.exceptions import AuthenticationError
 
 from mage.errors import MageError
 
+LONGEST_WAIT = 10.0
 
-def start_ray(address: str | None = None) -> None:
+
+def start_ray(address: str | None = None) -> str:
     """Connects this process to Ray; does nothing where it is connected.
 
+    A Ray that another program, or another sweep, has started for itself is never joined: it ends with that program.
+
     Args:
-        address: of a cluster, `auto` for the one that runs here, `local` for a new one; by default the one that runs
-            here (or that RAY_ADDRESS names), else a new one, which only this machine can reach and which refuses
-            whoever lacks the token.
+        address: of a cluster, `auto` for the one that runs here, `local` for a new one; by default the one that
+            RAY_ADDRESS names, else the one that this user has started here by `ray start`, else a new one, which only
+            this machine can reach and which refuses whoever lacks the token.
+
+    Returns:
+        In words, which one it is.
 
     Raises:
         MageError: no cluster answers at that address, a new one does not start, or the token cannot be kept private.
     """
     if ray.is_initialized():
-        return
+        return "the Ray that this process is connected to"
+    # what a raylet warns of, and its last words, go to Ray's log files only: nothing that a user could act on
+    ray_worker.print_to_stdstream = lambda *_, **__: None
     # Ray's own lines stay in its log files: progress comes over a board, failures come back as errors
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-    os.environ.setdefault("RAY_COLOR_PREFIX", "0")  # what its raylet warns of comes all the same: plain, for job logs
-    if address != "local":
+    named = address if address not in (None, "auto") else os.environ.get("RAY_ADDRESS") or address
+    if named not in (None, "auto", "local"):
+        _join(str(named))
+        return f"the Ray cluster at {named}{'' if named == address else ', which RAY_ADDRESS names'}"
+    refused = ""
+    if named != "local":
         try:
-            found = services.get_ray_address_from_environment(address or "auto", None)
-            running = services.find_gcs_addresses()
-            if address in (None, "auto") and not os.environ.get("RAY_ADDRESS") and found not in running:
-                # in Ray's folder since a Ray that was killed; to find nobody there takes Ray minutes
-                raise ConnectionError(f"the one at {found} has ended")
-            if found.startswith("127.") and found in running:
-                stay_on_loopback()  # else Ray looks for it on another address of this machine
-            ray.init(address=address or "auto", log_to_driver=False, logging_level="error")
-            return
-        except (ConnectionError, ValueError, AuthenticationError) as error:
-            if address or os.environ.get("RAY_ADDRESS"):
-                address = address or os.environ["RAY_ADDRESS"]
-                hint = "" if os.environ.get("RAY_AUTH_MODE") else "; if it wants a token, set RAY_AUTH_MODE=token"
-                raise MageError(f"no Ray cluster answers at {address}: {_first_line(error)}{hint}") from None
+            found = started_here()
+        except MageError:
+            if named == "auto":
+                raise
+        else:
+            try:
+                maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+                _join(found)
+                return f"the Ray cluster at {found}, which `ray start` has started here"
+            except MageError as error:
+                if named == "auto":
+                    raise
+                refused = f"; {error}"
+    _start()
+    return f"a Ray of its own, on this machine{refused}"
+
+
+def started_here() -> str:
+    """The address of the cluster that this user has started on this machine by `ray start`.
+
+    Raises:
+        MageError: there is none, or it has ended.
+    """
+    found = services.find_bootstrap_address(None)  # of RAY_TMPDIR, or of /tmp/ray
+    if not found:
+        raise MageError("no Ray cluster answers at auto: `ray start` has started none here")
+    if found not in _own_clusters():
+        # in Ray's folder since a Ray that was killed, where to look for somebody takes Ray minutes; or another user's
+        raise MageError(f"no Ray cluster answers at auto: the one at {found} has ended, or is another user's")
+    return found
+
+
+def _own_clusters() -> set[str]:
+    """The addresses of the clusters of which a node runs on this machine, as a process of this user."""
+    addresses = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if process.stat().st_uid == os.getuid():
+                words = (process / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ").split()
+                addresses |= {word.partition("=")[2] for word in words if word.startswith("--gcs-address=")}
+    return addresses
+
+
+def _join(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    if host.startswith("127."):
+        stay_on_loopback()  # else Ray looks for it on another address of this machine
+    try:
+        if "://" not in address and port.isdigit():  # to find nobody there takes Ray minutes
+            socket.create_connection((host.strip("[]"), int(port)), timeout=LONGEST_WAIT).close()
+        ray.init(address=address, log_to_driver=False, logging_level="error")
+    except (OSError, ValueError, OverflowError, RuntimeError, AuthenticationError) as error:
+        hint = "" if os.environ.get("RAY_AUTH_MODE") else "; if it wants a token, set RAY_AUTH_MODE=token"
+        raise MageError(f"no Ray cluster answers at {address}: {_first_line(error)}{hint}") from None
+
+
+def _start() -> None:
     stay_on_loopback()
     keep_token_private()
     # a sweep shows itself; the dashboard is eleven more processes, for which Ray waits when it starts
     try:
         ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="error")
     except Exception as error:  # its processes failed, each with an error of its own, or took too long to start
+        if "107 bytes" in str(error):
+            folder = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+            raise MageError(
+                f"Ray does not start here: below {folder} the paths of its sockets are too long for this system; set "
+                "RAY_TMPDIR to a shorter path, such as /tmp"
+            ) from None
         raise MageError(
             f"Ray does not start here: {_first_line(error).rstrip('.')}. Its logs are in /tmp/ray/session_latest/logs, "
             "unless RAY_TMPDIR says otherwise; where the machine was too busy, try again"

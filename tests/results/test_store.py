@@ -159,3 +159,20 @@ def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(MageError, match="cannot write"):
         write_parquet(results({0: [1.0]}), tmp_path / "file" / "results.parquet")
+
+
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [
+        (["1e-3", 0.01, None], ["1e-3", "0.01", None]),
+        ([[1, 4], "[2,4]", None], ["[1, 4]", "[2,4]", None]),
+        ([True, 1, "x"], ["true", "1", "x"]),
+        (["a broken \ud800 text", None, ""], ["a broken ? text", None, ""]),
+        ([{"a": [1]}, 2, 3.5], ['{"a": [1]}', "2", "3.5"]),
+    ],
+)
+def test_a_column_that_parquet_has_no_type_for_is_kept_as_text(tmp_path: Path, values: list, kept: list) -> None:
+    write_parquet(pd.DataFrame({"odd": pd.Series(values, dtype=object), "plain": [1, 2, 3]}), tmp_path / "t.parquet")
+    table = pd.read_parquet(tmp_path / "t.parquet")
+    assert [None if value is None or value != value else value for value in table["odd"]] == kept
+    assert list(table["plain"]) == [1, 2, 3]

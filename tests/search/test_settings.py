@@ -8,7 +8,7 @@ import pytest
 from mage.config import get_field
 from mage.errors import MageError
 from mage.search.script import make_settings
-from mage.search.settings import SWEEP_VERSION, check_free, claim_directory, read_settings
+from mage.search.settings import SWEEP_VERSION, claim_directory, read_settings
 
 VARIANTS = {"mage": (), "deep": ("transformer.depth=3",), "dt": ("algorithm=dt",)}
 
@@ -103,8 +103,10 @@ def test_a_directory_gives_back_the_settings_it_was_claimed_with(tmp_path: Path)
     claim_directory(tmp_path / "run", settings, resume=False)
     assert read_settings(tmp_path / "run") == settings
     claim_directory(tmp_path / "run", settings, resume=True)
+    (tmp_path / "run" / "pen-expert" / "tune").mkdir(parents=True)
+    (tmp_path / "run" / "pen-expert" / "tune" / "tuner.pkl").touch()
     with pytest.raises(MageError, match="exists"):
-        check_free(tmp_path / "run")
+        claim_directory(tmp_path / "run", settings, resume=False)
 
 
 def test_other_variants_cannot_be_resumed_and_the_difference_is_named(tmp_path: Path) -> None:
@@ -143,3 +145,16 @@ def test_settings_that_cannot_be_read_say_why(tmp_path: Path, text: str, said: s
     (tmp_path / "sweep.json").write_text(text)
     with pytest.raises(MageError, match=said):
         read_settings(tmp_path)
+
+
+def test_a_space_that_is_written_otherwise_is_the_same_sweep(tmp_path: Path) -> None:
+    rate = "training.transformer.learning_rate"
+    first = make_settings(scenarios=["pen-expert"], space={rate: ["1e-3", 0.01]})
+    claim_directory(tmp_path, first, resume=False)
+    assert read_settings(tmp_path).space == {rate: [0.001, 0.01]}
+    raw = json.loads((tmp_path / "sweep.json").read_text())
+    raw["space"] = {rate: ["1e-3", 0.01, "0.01"]}  # as mage wrote it that did not read values
+    (tmp_path / "sweep.json").write_text(json.dumps(raw))
+    claim_directory(tmp_path, make_settings(scenarios=["pen-expert"], space={rate: [0.001, 1e-2]}), resume=True)
+    with pytest.raises(MageError, match="space"):
+        claim_directory(tmp_path, make_settings(scenarios=["pen-expert"], space={rate: [0.002]}), resume=True)

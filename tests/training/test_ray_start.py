@@ -1,17 +1,18 @@
 """The Ray that we start ourselves: for this machine and its owner only."""
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
-from ray._private import services
 
 from mage.errors import MageError
-from mage.training.ray_start import keep_token_private
+from mage.training.ray_start import keep_token_private, start_ray
 
 START = """
 import psutil, ray
@@ -25,8 +26,7 @@ input()
 JOIN = """
 import sys
 from mage.training.ray_start import start_ray
-start_ray(sys.argv[1])
-print("joined")
+print("joined", start_ray(sys.argv[1] if len(sys.argv) > 1 else None))
 """
 
 
@@ -97,8 +97,6 @@ def test_a_ray_that_does_not_start_is_told_in_a_line_with_its_logs(token: Path) 
 
 
 def test_a_cluster_that_was_killed_is_not_waited_for(token: Path, tmp_path: Path) -> None:
-    if services.find_gcs_addresses():
-        pytest.skip("a Ray runs on this machine, which would be joined")
     (tmp_path / "ray").mkdir()
     (tmp_path / "ray" / "ray_current_cluster").write_text("192.0.2.7:6379")
     command = [sys.executable, "-c", JOIN, "auto"]
@@ -131,7 +129,7 @@ def test_the_ray_that_we_start_listens_on_loopback_and_lets_in_who_has_the_token
         return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120)
 
     assert mode(token) == 0o600
-    assert join(RAY_AUTH_MODE="token").stdout == "joined\n"
+    assert join(RAY_AUTH_MODE="token").stdout == f"joined the Ray cluster at {address}\n"
     strangers: list[dict[str, str]] = [
         {"HOME": str(tmp_path / "other"), "RAY_AUTH_MODE": "token"},
         {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64},
@@ -141,3 +139,37 @@ def test_the_ray_that_we_start_listens_on_loopback_and_lets_in_who_has_the_token
         refused = join(**stranger)
         assert refused.returncode and "joined" not in refused.stdout, stranger
     assert "set RAY_AUTH_MODE=token" in refused.stderr
+
+
+@pytest.mark.ray
+def test_a_ray_of_somebodys_own_is_joined_only_where_it_is_named_or_was_started_for_all(
+    started: tuple[str, list[str]], tmp_path: Path
+) -> None:
+    address, _ = started
+
+    def join(*named: str, **environment: str) -> str:
+        command = [sys.executable, "-c", JOIN, *named]
+        kept = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+        done = subprocess.run(command, env={**kept, **environment}, capture_output=True, text=True, timeout=120)
+        return (done.stdout or done.stderr).splitlines()[-1]
+
+    elsewhere = tmp_path / ("t" * 60)
+    assert "set RAY_TMPDIR to a shorter path" in join(RAY_TMPDIR=str(elsewhere))
+    elsewhere = Path(mkdtemp(prefix="r"))  # short: Ray's sockets have 107 bytes for their paths
+    (elsewhere / "ray").mkdir()
+    assert join(RAY_TMPDIR=str(elsewhere)) == "joined a Ray of its own, on this machine"
+    assert "`ray start` has started none here" in join("auto", RAY_TMPDIR=str(elsewhere))
+    named = join(RAY_ADDRESS=address, RAY_AUTH_MODE="token")
+    assert named == f"joined the Ray cluster at {address}, which RAY_ADDRESS names"
+    (elsewhere / "ray" / "ray_current_cluster").write_text(address)  # as `ray start` leaves it
+    shared = f"joined the Ray cluster at {address}, which `ray start` has started here"
+    assert join(RAY_TMPDIR=str(elsewhere)) == shared
+    assert join("auto", RAY_TMPDIR=str(elsewhere)) == shared
+    shutil.rmtree(elsewhere)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "no.such.host.invalid:6379", "127.0.0.1", "[::1]:9"])
+def test_where_nobody_answers_is_told_at_once(token: Path, address: str) -> None:
+    with pytest.raises(MageError, match="no Ray cluster answers at") as caught:
+        start_ray(address)
+    assert "\n" not in str(caught.value) and address in str(caught.value)

@@ -1,0 +1,135 @@
+"""The search of a sweep as its run directory keeps it: Optuna's journal, and what Ray Tune writes beside it.
+
+Both are read again when a sweep is resumed, perhaps in another place, and after whatever ended the driver. Optuna
+pickles the path of its journal, and stops at a line that was cut off; Tune stops at a file that was.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from optuna.storages.journal import JournalFileBackend
+from ray.tune.search.optuna import OptunaSearch
+
+from mage.errors import MageError
+from mage.files import Say
+
+JOURNAL, TUNE = "optuna.journal", "tune"
+
+
+class RunJournal(JournalFileBackend):
+    """The journal file of the scenario that this process sweeps; a pickle of it holds no path.
+
+    A journal file is safe on a shared disk, and optuna-dashboard opens it.
+    """
+
+    folder: ClassVar[Path] = Path()
+
+    def __init__(self) -> None:
+        super().__init__(str(RunJournal.folder / JOURNAL))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        RunJournal.__init__(self)
+
+
+class JournalSearch(OptunaSearch):
+    """Optuna's proposals; results of a trial whose beginning a cut journal has lost are no use to it."""
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """A trial has reported."""
+        if self._is_known(trial_id):
+            super().on_trial_result(trial_id, result)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """A trial has ended."""
+        if self._is_known(trial_id):
+            super().on_trial_complete(trial_id, result, error)
+
+    def _is_known(self, trial_id: str) -> bool:
+        try:
+            return bool(self._ot_study._storage.get_trial(self._ot_trials[trial_id]._trial_id))
+        except KeyError:
+            return False
+
+
+def can_go_on(folder: Path, is_proposed: bool, say: Say) -> bool:
+    """Whether the search in a scenario's folder can be gone on with; mended where it can be.
+
+    What cannot be read is set aside, and the search begins anew: it trains no configuration a second time.
+
+    Args:
+        is_proposed: by Optuna, and not named.
+        say: is told what was mended or set aside.
+
+    Raises:
+        MageError: the journal is damaged elsewhere than at its end.
+    """
+    RunJournal.folder = folder
+    mended = not is_proposed or mend_journal(folder / JOURNAL, say)
+    if not (folder / TUNE).exists():
+        return False
+    if mended and _is_readable(folder / TUNE):
+        return True
+    aside = f"damaged-{time.strftime('%Y%m%d-%H%M%S')}"
+    for name in (JOURNAL, TUNE):
+        if (folder / name).exists():
+            (folder / name).rename(folder / f"{aside}-{name}")
+    say(f"the state of the search cannot be read ({folder / aside}-*): it begins anew, and trains nothing twice")
+    return False
+
+
+def mend_journal(path: Path, say: Say) -> bool:
+    """Drops an incomplete last line; whether anything is left.
+
+    The caller is the only driver of the sweep, so that a lock is one that a dead driver has left.
+
+    Raises:
+        MageError: there is damage before the last line.
+    """
+    path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except FileNotFoundError:
+        return False
+    damaged = [number for number, line in enumerate(lines, 1) if not _is_whole(line)]
+    if damaged == [len(lines)]:
+        with path.open("r+b") as file:
+            file.truncate(sum(map(len, lines[:-1])))
+        say(f"the last line of {path} was cut off and is dropped; the search goes on from the one before")
+        return len(lines) > 1
+    if damaged:
+        raise MageError(
+            f"{path} is damaged in line {damaged[0]} of {len(lines)}; move it away, and --resume begins the search "
+            "anew, which trains no configuration twice"
+        )
+    return bool(lines)
+
+
+def _is_whole(line: bytes) -> bool:
+    try:
+        return line.endswith(b"\n") and isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+def _is_readable(tune: Path) -> bool:
+    """Whether Tune's files of the last driver are whole; each driver writes its own, named by the time."""
+    try:
+        pickle.loads((tune / "tuner.pkl").read_bytes())
+        newest = max(tune.glob("experiment_state-*.json"))
+        stamp = newest.stem.removeprefix("experiment_state-")
+        for state in tune.glob(f"*-{stamp}.json"):
+            json.loads(state.read_text())
+        for state in tune.glob(f"*-{stamp}.pkl"):
+            pickle.loads(state.read_bytes())
+    except Exception:  # of whatever class, from a pickle that was cut
+        return False
+    return True

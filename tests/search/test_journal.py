@@ -1,0 +1,135 @@
+"""What a sweep keeps of its search survives a move and whatever cuts its files, or says in a line what is damaged."""
+
+import json
+import pickle
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+
+from mage.errors import MageError
+from mage.search.journal import JOURNAL, TUNE, JournalSearch, RunJournal, can_go_on, mend_journal
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Of a scenario, with the journal of a study of three trials."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.setattr(RunJournal, "folder", here)
+    study = optuna.create_study(storage=JournalStorage(RunJournal()), study_name="s")
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
+    return here
+
+
+def trials_in(folder: Path) -> int:
+    """How many trials Optuna reads there."""
+    storage = JournalStorage(optuna.storages.journal.JournalFileBackend(str(folder / JOURNAL)))
+    return len(optuna.load_study(study_name="s", storage=storage).trials)
+
+
+def test_a_journal_cut_anywhere_keeps_its_whole_lines(folder: Path) -> None:
+    path = folder / JOURNAL
+    whole = path.read_bytes()
+    for end in range(len(whole) + 1):
+        path.write_bytes(whole[:end])
+        said: list[str] = []
+        mended = mend_journal(path, said.append)
+        kept = path.read_bytes()
+        assert whole.startswith(kept) and kept.count(b"\n") == whole[:end].count(b"\n")
+        assert mended == bool(kept)
+        assert bool(said) == (kept != whole[:end])
+    path.write_bytes(whole[:-30])
+    mend_journal(path, print)
+    assert trials_in(folder) == 3
+
+
+@pytest.mark.parametrize("tail", [b"\0" * 512, b'{"op_code"', b"\xff\xfe", b'{"op_code": 4}', b"null\n", b"{]\n"])
+def test_what_a_crash_leaves_at_the_end_is_dropped_and_told(folder: Path, tail: bytes) -> None:
+    path, said = folder / JOURNAL, list[str]()
+    whole = path.read_bytes()
+    path.write_bytes(whole + tail)
+    assert mend_journal(path, said.append)
+    assert path.read_bytes() == whole
+    (line,) = said
+    assert str(path) in line and "cut off" in line
+    assert mend_journal(path, said.append) and len(said) == 1
+
+
+def test_damage_before_the_end_is_one_line_that_names_it(folder: Path) -> None:
+    path = folder / JOURNAL
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:3], lines[3][:-9] + b"\n", *lines[4:]]))
+    before = path.read_bytes()
+    with pytest.raises(MageError, match=rf"{JOURNAL} is damaged in line 4 of {len(lines)}; move it away") as caught:
+        mend_journal(path, print)
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == before
+
+
+def test_the_lock_of_a_dead_driver_is_not_waited_for(folder: Path) -> None:
+    lock = folder / f"{JOURNAL}.lock"
+    lock.symlink_to(folder / JOURNAL)
+    mend_journal(folder / JOURNAL, print)
+    assert not lock.is_symlink()
+
+
+def test_a_search_that_was_moved_goes_on_where_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    search = JournalSearch(
+        {"x": optuna.distributions.FloatDistribution(0, 1)},
+        metric="score",
+        mode="max",
+        study_name="mine",
+        storage=JournalStorage(RunJournal()),
+    )
+    search.suggest("a")
+    search.save(str(folder / "state.pkl"))
+    assert str(folder).encode() not in (folder / "state.pkl").read_bytes()
+    there = folder.rename(folder.parent / "there")
+    monkeypatch.setattr(RunJournal, "folder", there)
+    moved = JournalSearch(metric="score", mode="max", storage=JournalStorage(RunJournal()))
+    moved.restore(str(there / "state.pkl"))
+    moved.on_trial_complete("a", {"score": 1.0})
+    moved.suggest("b")
+    moved.on_trial_complete("never heard of", {"score": 1.0})
+    study = optuna.load_study(study_name="mine", storage=JournalStorage(RunJournal()))
+    assert [trial.value for trial in study.trials] == [1.0, None]
+    assert not folder.exists()
+
+
+def tune_files(folder: Path) -> Path:
+    """What Tune leaves, as far as it is looked at."""
+    tune = folder / TUNE
+    tune.mkdir()
+    (tune / "tuner.pkl").write_bytes(pickle.dumps({"search": RunJournal()}))
+    (tune / "experiment_state-2026-01-01_00-00-00.json").write_text(json.dumps({"trial_data": []}))
+    (tune / "search_gen_state-2026-01-01_00-00-00.json").write_text(json.dumps({}))
+    (tune / "searcher-state-2026-01-01_00-00-00.pkl").write_bytes(pickle.dumps({"journal": RunJournal()}))
+    return tune
+
+
+def test_a_search_of_which_all_is_there_goes_on(folder: Path) -> None:
+    tune_files(folder)
+    assert can_go_on(folder, True, pytest.fail)
+
+
+@pytest.mark.parametrize("cut", ["tuner.pkl", "experiment_state", "search_gen_state", "searcher-state", JOURNAL])
+def test_a_search_that_cannot_be_read_is_set_aside_and_begins_anew(folder: Path, cut: str) -> None:
+    tune, said = tune_files(folder), list[str]()
+    (path,) = [path for path in [*tune.iterdir(), folder / JOURNAL] if path.name.startswith(cut)]
+    path.write_bytes(path.read_bytes()[: 0 if cut == JOURNAL else -1])
+    assert not can_go_on(folder, True, said.append)
+    assert not (folder / JOURNAL).exists() and not tune.exists()
+    assert sorted(path.name.split("-", 3)[3] for path in folder.iterdir()) == [JOURNAL, TUNE]
+    (line,) = said
+    assert "begins anew" in line
+    assert not can_go_on(folder, True, pytest.fail)
+
+
+def test_a_sweep_of_variants_needs_no_journal(folder: Path) -> None:
+    tune_files(folder)
+    (folder / JOURNAL).unlink()
+    assert can_go_on(folder, False, pytest.fail)
