@@ -7,7 +7,7 @@ of the returns-to-go, so that the scan needs no dataset; this module adds `rollo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ import torch
 from scipy.stats import spearmanr
 
 from mage.evaluation.rollout import Rollout, batches
-from mage.files import Say, patiently, write_json
-from mage.inspection.document import FILE, read_inspection
+from mage.files import write_json
+from mage.inspection.document import FILE, Inspection, read_inspection
 from mage.interface import Policy
 
 KEPT_STATES = 2048
@@ -34,23 +34,25 @@ def add_rollouts(
     episodes: int,
     actors: int = 0,
     gpus: float = 0.0,
-    say: Say | None = None,
-) -> None:
+    keep: Callable[[Callable[[], None]], None] = lambda write: write(),
+) -> list[Inspection]:
     """Scans policies of one task and configuration, and writes what was found into the inspections of their runs.
 
-    With `say`, a disk that is full or away is told there and waited for.
+    Args:
+        keep: calls what writes one of them, and knows what to do where that is not possible.
+
+    Returns:
+        The inspections as they are then.
     """
-    if not episodes or not policies[0].task.environment_spec:
-        return
     inspections = [read_inspection(folder) for folder in folders]
+    if not episodes or not policies[0].task.environment_spec:
+        return inspections
     known = [inspection["targets"] for inspection in inspections]
     found = inspect_rollouts(policies, known, episodes, actors, gpus)
-    for folder, inspection, rollouts in zip(folders, inspections, found, strict=True):
-        write = partial(write_json, folder / FILE, inspection | {"rollouts": rollouts})
-        if say:
-            patiently(write, say)
-        else:
-            write()
+    scanned = [inspection | {"rollouts": rollouts} for inspection, rollouts in zip(inspections, found, strict=True)]
+    for folder, inspection in zip(folders, scanned, strict=True):
+        keep(partial(write_json, folder / FILE, inspection))
+    return scanned
 
 
 def inspect_rollouts(

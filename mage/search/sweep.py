@@ -27,7 +27,7 @@ from ray.tune.search import Searcher
 
 from mage.data.environments import check_environment
 from mage.errors import MageError, first_line
-from mage.files import Say, patiently
+from mage.files import Say, as_path, expand_variables, patiently
 from mage.results import load, load_trials, plot_parameters, write_parquet
 from mage.results.status import read_status, write_status
 from mage.results.tensorboard import FOLDER
@@ -71,7 +71,8 @@ def run_sweep(
         MageError: bad settings, a tracker that is not installed, or a directory that exists (or, to resume, does not
         fit).
     """
-    out = out.absolute()
+    out = as_path(out).absolute()
+    expand_variables()
     check_trackers(track)
     prepare_sweep(settings, out, resume)
     for name in settings.scenarios:

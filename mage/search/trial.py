@@ -129,7 +129,7 @@ def _train_and_evaluate(config: AlgorithmConfig, point: Mapping[str, Any], setti
     )
     say(Message(trial=trial, doing="playing other target returns"))
     scanned = config.evaluation.inspection_episodes
-    add_rollouts(folders, policies, scanned, actors, gpus, say=partial(complain, settings))
+    add_rollouts(folders, policies, scanned, actors, gpus, partial(patiently, say=partial(complain, settings)))
     return results
 
 
