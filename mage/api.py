@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import torch
 
@@ -41,10 +41,10 @@ def train(
     dataset_namespace: str | None = None,
     preset: str = "cpu",
     overrides: Iterable[str] | Mapping[str, Any] = (),
-    seed: int = 0,
+    seed: SupportsIndex = 0,
     out: str | Path | None = None,
     resume: bool = False,
-    workers: int = 0,
+    workers: SupportsIndex = 0,
     log: Log = print,
     algorithm: str | None = None,
 ) -> Policy:
@@ -69,18 +69,18 @@ def train(
             configuration, or a run directory that exists.
     """
     expand_variables()
-    seed, workers = whole_number("seed", seed, 0), whole_number("workers", workers, 0)
+    seed, crew = whole_number("seed", seed, 0), whole_number("workers", workers, 0)
     known = scenarios.get(scenario) if scenario else None
     config = load_config(preset, overrides, known.domain if known else None, algorithm)
     folder = check_run_directory(out, config, resume) if out else None
-    if not workers:
+    if not crew:
         choose_device(config.training.device)
     trajectories = load_trajectories(known, dataset, dataset_namespace)
     check_environment(trajectories)
     if folder:
         write_text(folder / "config.json", json.dumps(config.model_dump(mode="json"), indent=1))
-    if workers:
-        trained = _train_on_workers(trajectories, config, seed, workers, folder, log)
+    if crew:
+        trained = _train_on_workers(trajectories, config, seed, crew, folder, log)
     else:
         trained = _train_here(trajectories, config, seed, folder, log)
     if folder:
@@ -90,8 +90,8 @@ def train(
 
 def evaluate(
     run: str | Path | Policy,
-    episodes: int | None = None,
-    actors: int = 0,
+    episodes: SupportsIndex | None = None,
+    actors: SupportsIndex = 0,
     device: str | torch.device = "auto",
     log: Log = print,
 ) -> pd.DataFrame:
@@ -108,29 +108,29 @@ def evaluate(
     Raises:
         MageError: no policy there, its environment cannot be played, or a count that is none.
     """
-    episodes = None if episodes is None else whole_number("episodes", episodes, 1)
-    actors = whole_number("actors", actors, 0)
+    wanted = None if episodes is None else whole_number("episodes", episodes, 1)
+    crew = whole_number("actors", actors, 0)
     if isinstance(run, Policy):
-        with _ray_for(actors):
-            return evaluate_policies([run], episodes, actors)
+        with _ray_for(crew):
+            return evaluate_policies([run], wanted, crew, say=log)
     from mage.results import write_parquet
 
     folder = as_path(run)
     policy = load_policy(folder, device)
-    with _ray_for(actors):
-        results = evaluate_policies([policy], episodes, actors)
+    with _ray_for(crew):
+        results = evaluate_policies([policy], wanted, crew, say=log)
     is_kept = kept_or_told(log, partial(write_parquet, results, folder / "episodes.parquet"))
     if is_kept and (folder / "inspection.json").is_file():
         scanned = min(policy.config.evaluation.inspection_episodes, len(results))
-        with _ray_for(actors):
-            inspect_run(folder, lambda: policy, scanned, actors, log)
+        with _ray_for(crew):
+            inspect_run(folder, lambda: policy, scanned, crew, log)
     return results
 
 
 def inspect(
     run: str | Path,
-    episodes: int | None = None,
-    actors: int = 0,
+    episodes: SupportsIndex | None = None,
+    actors: SupportsIndex = 0,
     device: str | torch.device = "auto",
     log: Log = print,
 ) -> dict[str, Any]:
@@ -148,12 +148,12 @@ def inspect(
     Raises:
         MageError: no policy there, or one that an older mage wrote.
     """
-    episodes = None if episodes is None else whole_number("episodes", episodes, 0)
-    actors, folder = whole_number("actors", actors, 0), as_path(run)
+    wanted = None if episodes is None else whole_number("episodes", episodes, 0)
+    crew, folder = whole_number("actors", actors, 0), as_path(run)
     if is_sweep(folder):
         return inspect_sweep(folder)
-    with _ray_for(actors):
-        return inspect_run(folder, lambda: load_policy(folder, device), episodes, actors, log)
+    with _ray_for(crew):
+        return inspect_run(folder, lambda: load_policy(folder, device), wanted, crew, log)
 
 
 def whole_number(name: str, value: Any, least: int) -> int:

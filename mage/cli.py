@@ -29,7 +29,7 @@ from mage.cli_options import (
 )
 from mage.cli_results import results
 from mage.errors import MageError
-from mage.files import as_path, expand_variables, print_whatever_it_is
+from mage.files import NOT_KEPT, as_path, expand_variables, print_whatever_it_is
 
 if TYPE_CHECKING:
     from mage.config import AlgorithmConfig
@@ -164,9 +164,11 @@ def evaluate(
 
     run = as_path(run)
     mage.load_policy(run, scenario=scenario)
-    not_kept: list[str] = []
-    console.print_results(mage.evaluate(run, episodes, actors, log=not_kept.append))
-    print("\n" + ("\n".join(not_kept) or f"episodes: {run / 'episodes.parquet'}"))
+    told: list[str] = []
+    console.print_results(mage.evaluate(run, episodes, actors, log=told.append))
+    print("", *told, sep="\n")
+    if not any(line.endswith(NOT_KEPT) for line in told):
+        print(f"episodes: {run / 'episodes.parquet'}")
 
 
 @main.command()

@@ -156,12 +156,15 @@ def patiently(
             return written
 
 
+NOT_KEPT = "what is shown is not kept"
+
+
 def kept_or_told(say: Say, write: Callable[[], None]) -> bool:
     """Writes what is also shown, and says where that is not possible: in a folder of somebody else's, say."""
     try:
         write()
     except MageError as error:
-        say(f"{str(error).partition(';')[0]}: what is shown is not kept")
+        say(f"{str(error).partition(';')[0]}: {NOT_KEPT}")
         return False
     return True
 

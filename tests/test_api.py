@@ -56,22 +56,22 @@ def test_what_cannot_be_kept_is_shown_and_told(
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("verb", "given", "said"),
     [
-        (lambda run: mage.train("maze2d-umaze", seed=-1), "seed must be a whole number of at least 0, and is -1"),
-        (lambda run: mage.train("maze2d-umaze", seed=1.5), "seed must be a whole number"),
-        (lambda run: mage.train("maze2d-umaze", seed=2**64), "seed must be a whole number"),
-        (lambda run: mage.train("maze2d-umaze", seed=True), "seed must be a whole number"),
-        (lambda run: mage.train("maze2d-umaze", workers=-2), "workers must be a whole number"),
-        (lambda run: mage.evaluate(run, episodes=0), "episodes must be a whole number of at least 1, and is 0"),
-        (lambda run: mage.evaluate(run, episodes="many"), "episodes must be a whole number"),
-        (lambda run: mage.evaluate(run, actors=-1), "actors must be a whole number"),
-        (lambda run: mage.inspect(run, episodes=-1), "episodes must be a whole number of at least 0"),
+        (mage.train, {"seed": -1}, "seed must be a whole number of at least 0, and is -1"),
+        (mage.train, {"seed": 1.5}, "seed must be a whole number"),
+        (mage.train, {"seed": 2**64}, "seed must be a whole number"),
+        (mage.train, {"seed": True}, "seed must be a whole number"),
+        (mage.train, {"workers": -2}, "workers must be a whole number"),
+        (mage.evaluate, {"episodes": 0}, "episodes must be a whole number of at least 1, and is 0"),
+        (mage.evaluate, {"episodes": "many"}, "episodes must be a whole number"),
+        (mage.evaluate, {"actors": -1}, "actors must be a whole number"),
+        (mage.inspect, {"episodes": -1}, "episodes must be a whole number of at least 0"),
     ],
 )
-def test_counts_and_seeds_that_are_none_are_refused(tmp_path: Path, call: Callable[[Path], Any], said: str) -> None:
+def test_counts_and_seeds_that_are_none_are_refused(verb: Callable[..., Any], given: dict[str, Any], said: str) -> None:
     with pytest.raises(MageError, match=said) as caught:
-        call(tmp_path)
+        verb("maze2d-umaze", **given)
     assert "\n" not in str(caught.value)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from mage import scenarios
 from mage.data.check_episodes import Finding, check_episodes
-from mage.data.environments import make_environment, shown_and_taken
+from mage.data.environments import make_environment, shown_and_taken, success_of
 from mage.data.known_issues import score_warning
 from mage.data.minari_source import read_dataset
 from mage.data.sources import combine, obtain
@@ -119,7 +119,7 @@ def _environment(environment: gym.Env, trajectories: Trajectories) -> Iterator[F
 
 def _success(environment: gym.Env, task: Task) -> Iterator[Finding]:
     """A score that is the success rate needs an environment that tells."""
-    if task.score == "success" and "success" not in environment.step(environment.action_space.sample())[4]:
+    if task.score == "success" and success_of(environment.step(environment.action_space.sample())[4]) is None:
         yield Finding("error", "success", "the score is the success rate, and the environment does not tell of success")
 
 

@@ -1,7 +1,7 @@
 """Rebuilds the environment that a dataset names for evaluation, from its specification alone."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from importlib import import_module
@@ -22,6 +22,8 @@ from mage.errors import MageError
 from mage.scenarios import Scenario
 
 MAZE_GAME = "mage/MazeGame-v0"
+SUCCESS = ("success", "is_success")
+"""What environments call it in their info: Gymnasium-Robotics both, Stable-Baselines3 the second."""
 
 
 @contextmanager
@@ -131,6 +133,14 @@ def make_environment(task: Task) -> gym.Env:
     except Exception as error:  # of the environment's own code, such as a TypeError for an argument it does not know
         reason = str(error) or type(error).__name__
         raise MageError(f"The environment {spec.id} of {task.dataset_id} cannot be built here: {reason}") from error
+
+
+def success_of(info: Mapping[str, Any]) -> bool | None:
+    """What a step's info says of success; of several entries, all count. None where it says nothing."""
+    for name in SUCCESS:
+        if info.get(name) is not None:
+            return bool(np.all(np.asarray(info[name], bool)))
+    return None
 
 
 def shown_and_taken(environment: gym.Env, task: Task) -> tuple[int, int]:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
+from mage.errors import MageError
 from mage.evaluation.rollout import Rollout, batches
 from mage.files import write_json
 from mage.inspection.document import FILE, Inspection, read_inspection
@@ -117,6 +118,9 @@ def play_target(policy: Policy, rollout: Rollout, target: float | None, episodes
         for group in batches(episodes, len(rollout.environments))
         for row in rollout.run(policy, group, seed, target, visited)
     ]
+    failures = rollout.take_failures()
+    if not rows:
+        raise MageError(f"{failures[0]}; no episode could be played")
     scores, returns = (np.array([row[name] for row in rows]) for name in ("normalized_score", "return"))
     successes = [row["success"] for row in rows if row["success"] is not None]
     measured: dict[str, Any] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,11 @@ def inspect_run(
     inspection = read_inspection(folder)
     wanted = config.evaluation.inspection_episodes if episodes is None else episodes
     if wanted > episodes_scanned(inspection):
-        (inspection,) = add_rollouts([folder], [read_policy()], wanted, actors, keep=partial(kept_or_told, say))
+
+        def keep(write: Callable[[], None]) -> None:
+            kept_or_told(say, write)
+
+        (inspection,) = add_rollouts([folder], [read_policy()], wanted, actors, keep=keep)
     return inspection | {"evaluation": evaluation_of(folder, inspection), "findings": findings(inspection)}
 
 
