@@ -77,6 +77,8 @@ def train(
         choose_device(config.training.device)
     trajectories = load_trajectories(known, dataset, dataset_namespace)
     check_environment(trajectories)
+    for note in trajectories.notes:
+        log(note)
     if folder:
         write_text(folder / "config.json", json.dumps(config.model_dump(mode="json"), indent=1))
     if crew:

@@ -50,6 +50,7 @@ class _Description(BaseModel):
     observation_keys: tuple[str, ...]
     action_low: tuple[float, ...]
     action_high: tuple[float, ...]
+    notes: tuple[str, ...] = ()
 
 
 def cache_folder() -> Path:

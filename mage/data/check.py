@@ -104,7 +104,11 @@ def _references(trajectories: Trajectories) -> Finding:
 def _environment(environment: gym.Env, trajectories: Trajectories) -> Iterator[Finding]:
     task, spec = trajectories.task, environment.spec
     assert spec is not None
-    shown, acted = shown_and_taken(environment, task)
+    try:
+        shown, acted = shown_and_taken(environment, task)
+    except MageError as error:
+        yield Finding("error", "environment", str(error))
+        return
     sizes = trajectories.observation_size, trajectories.action_size
     text = f"{spec.id} shows {shown} values and takes {acted}"
     if (shown, acted) == sizes:

@@ -50,7 +50,8 @@ class Trajectories:
 
     observations (N, S), actions (N, A) and rewards (N,) are float32; terminations (E,) says which episodes ended in a
     terminal state rather than at a time limit; episode_starts is (E + 1,) int64. The observation after an episode's
-    last action is dropped. Wrong shapes, empty episodes and values that are not finite raise MageError.
+    last action is dropped. Wrong shapes, empty episodes and values that are not finite raise MageError. Notes are what
+    who trains on them should know.
     """
 
     observations: np.ndarray
@@ -59,6 +60,7 @@ class Trajectories:
     terminations: np.ndarray
     episode_starts: np.ndarray
     task: Task
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_shapes(self)
