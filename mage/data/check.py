@@ -57,6 +57,8 @@ def check_data(scenario: Scenario | None, dataset_id: str | None = None, namespa
 def _check_trajectories(trajectories: Trajectories) -> Iterator[Finding]:
     """The checks of what training and evaluation make of the episodes."""
     task = trajectories.task
+    for note in trajectories.notes:
+        yield Finding("warning", "observations" if "observation" in note else "episodes", note)
     yield _rewards(trajectories)
     yield _references(trajectories)
     limit = None
