@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import torch
 
@@ -17,7 +19,7 @@ from mage.data.sources import load_trajectories
 from mage.data.trajectories import Trajectories
 from mage.errors import MageError
 from mage.evaluation.episodes import evaluate_policies
-from mage.files import check_no_address, write_text
+from mage.files import as_path, check_no_address, expand_variables, kept_or_told, write_text
 from mage.inspection.read import inspect_run, inspect_sweep, is_sweep
 from mage.interface.policy import Policy
 from mage.interface.policy import load_policy as read_policy
@@ -38,11 +40,11 @@ def train(
     dataset: str | None = None,
     dataset_namespace: str | None = None,
     preset: str = "cpu",
-    overrides: Sequence[str] = (),
-    seed: int = 0,
+    overrides: Iterable[str] | Mapping[str, Any] = (),
+    seed: SupportsIndex = 0,
     out: str | Path | None = None,
     resume: bool = False,
-    workers: int = 0,
+    workers: SupportsIndex = 0,
     log: Log = print,
     algorithm: str | None = None,
 ) -> Policy:
@@ -53,7 +55,7 @@ def train(
         dataset: ID of any Minari dataset, known to a scenario or not.
         dataset_namespace: take the scenario's dataset from this local namespace, such as `local`.
         preset: `cpu`, `paper` or `default`.
-        overrides: `field=value` changes to the preset.
+        overrides: `field=value` changes to the preset, or a mapping from fields to values.
         seed: training seed.
         out: run directory to write (config, policy, metrics, checkpoint); without it nothing is written.
         resume: go on from the checkpoint in `out`.
@@ -66,17 +68,21 @@ def train(
         MageError: unknown scenario, missing or broken dataset, an evaluation environment that does not fit it, bad
             configuration, or a run directory that exists.
     """
+    expand_variables()
+    seed, crew = whole_number("seed", seed, 0), whole_number("workers", workers, 0)
     known = scenarios.get(scenario) if scenario else None
     config = load_config(preset, overrides, known.domain if known else None, algorithm)
     folder = check_run_directory(out, config, resume) if out else None
-    if not workers:
+    if not crew:
         choose_device(config.training.device)
     trajectories = load_trajectories(known, dataset, dataset_namespace)
     check_environment(trajectories)
+    for note in trajectories.notes:
+        log(note)
     if folder:
         write_text(folder / "config.json", json.dumps(config.model_dump(mode="json"), indent=1))
-    if workers:
-        trained = _train_on_workers(trajectories, config, seed, workers, folder, log)
+    if crew:
+        trained = _train_on_workers(trajectories, config, seed, crew, folder, log)
     else:
         trained = _train_here(trajectories, config, seed, folder, log)
     if folder:
@@ -85,7 +91,11 @@ def train(
 
 
 def evaluate(
-    run: str | Path | Policy, episodes: int | None = None, actors: int = 0, device: str = "auto"
+    run: str | Path | Policy,
+    episodes: SupportsIndex | None = None,
+    actors: SupportsIndex = 0,
+    device: str | torch.device = "auto",
+    log: Log = print,
 ) -> pd.DataFrame:
     """Plays a policy in its dataset's evaluation environment; one row per episode.
 
@@ -95,24 +105,37 @@ def evaluate(
         episodes: how many; by default the scenario's protocol (100).
         actors: Ray actors to share the work; 0 plays in this process. The rows are the same.
         device: of a policy that is read and played in this process; `auto` is the GPU where there is one.
+        log: is told where the rows cannot be written, in a folder of somebody else's, say.
+
+    Raises:
+        MageError: no policy there, its environment cannot be played, or a count that is none.
     """
+    wanted = None if episodes is None else whole_number("episodes", episodes, 1)
+    crew = whole_number("actors", actors, 0)
     if isinstance(run, Policy):
-        with _ray_for(actors):
-            return evaluate_policies([run], episodes, actors)
+        with _ray_for(crew):
+            return evaluate_policies([run], wanted, crew, say=log)
     from mage.results import write_parquet
 
-    policy = load_policy(run, choose_device(device))
-    with _ray_for(actors):
-        results = evaluate_policies([policy], episodes, actors)
-    write_parquet(results, Path(run) / "episodes.parquet")
-    if (Path(run) / "inspection.json").is_file():
+    folder = as_path(run)
+    policy = load_policy(folder, device)
+    with _ray_for(crew):
+        results = evaluate_policies([policy], wanted, crew, say=log)
+    is_kept = kept_or_told(log, partial(write_parquet, results, folder / "episodes.parquet"))
+    if is_kept and (folder / "inspection.json").is_file():
         scanned = min(policy.config.evaluation.inspection_episodes, len(results))
-        with _ray_for(actors):
-            inspect_run(Path(run), lambda: policy, scanned, actors)
+        with _ray_for(crew):
+            inspect_run(folder, lambda: policy, scanned, crew, log)
     return results
 
 
-def inspect(run: str | Path, episodes: int | None = None, actors: int = 0, device: str = "auto") -> dict[str, Any]:
+def inspect(
+    run: str | Path,
+    episodes: SupportsIndex | None = None,
+    actors: SupportsIndex = 0,
+    device: str | torch.device = "auto",
+    log: Log = print,
+) -> dict[str, Any]:
     """Why a policy scores what it scores: what `inspection.json` holds, with findings in plain words.
 
     Rollouts (score against target return, visited states) are played and kept where there are too few.
@@ -122,15 +145,47 @@ def inspect(run: str | Path, episodes: int | None = None, actors: int = 0, devic
         episodes: a target return; by default `evaluation.inspection_episodes`; 0 plays nothing.
         actors: Ray actors to share the targets; 0 plays in this process.
         device: of a policy that is played in this process.
+        log: is told where what was played cannot be kept.
 
     Raises:
         MageError: no policy there, or one that an older mage wrote.
     """
-    folder = Path(run)
+    wanted = None if episodes is None else whole_number("episodes", episodes, 0)
+    crew, folder = whole_number("actors", actors, 0), as_path(run)
     if is_sweep(folder):
         return inspect_sweep(folder)
-    with _ray_for(actors):
-        return inspect_run(folder, lambda: load_policy(folder, choose_device(device)), episodes, actors)
+    with _ray_for(crew):
+        return inspect_run(folder, lambda: load_policy(folder, device), wanted, crew, log)
+
+
+def whole_number(name: str, value: Any, least: int) -> int:
+    """A count or seed as Python's integer, whoever's it is.
+
+    Raises:
+        MageError: it is none, below `least` or beyond 64 bits.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = -1
+    if isinstance(value, bool) or not least <= number < 2**63:
+        raise MageError(f"{name} must be a whole number of at least {least}, and is {value!r}")
+    return number
+
+
+def device_of(device: str | torch.device) -> torch.device:
+    """The device of that name; `auto` is the GPU where there is one.
+
+    Raises:
+        MageError: there is no such device, or not here.
+    """
+    try:
+        known = choose_device("auto") if device == "auto" else torch.device(device)
+    except (RuntimeError, TypeError):
+        raise MageError(f"there is no device {device!r}; give auto, cpu, cuda or cuda:<number>") from None
+    if known.type == "cuda" and (known.index or 0) >= torch.cuda.device_count():
+        raise MageError(f"device {device!r}: torch finds {torch.cuda.device_count()} GPUs here; give auto or cpu")
+    return known
 
 
 @contextmanager
@@ -150,11 +205,15 @@ def _ray_for(actors: int) -> Iterator[None]:
 def load_policy(run: str | Path, device: str | torch.device = "cpu", scenario: str | None = None) -> Policy:
     """Reads the policy of a run directory.
 
+    Args:
+        device: `cpu`, `cuda`, `cuda:1`, .. or `auto`, which is the GPU where there is one.
+        scenario: refuses a policy of any other.
+
     Raises:
         MageError: there is none, it is damaged or of another version, or it was trained on another scenario than
         `scenario`.
     """
-    policy = read_policy(Path(run), device)
+    policy = read_policy(as_path(run), device_of(device))
     if scenario and policy.task.scenario != scenario:
         raise MageError(
             f"the policy in {run} was trained on {policy.task.scenario}, not on {scenario}; give its own run"
@@ -168,7 +227,7 @@ def check_run_directory(out: str | Path, config: AlgorithmConfig, resume: bool) 
     Raises:
         MageError: it is taken, an address or, to resume, holds no run or one of another configuration.
     """
-    folder = Path(out)
+    folder = as_path(out)
     if not resume:
         check_free(folder)
         return folder

@@ -29,6 +29,7 @@ from mage.cli_options import (
 )
 from mage.cli_results import results
 from mage.errors import MageError
+from mage.files import NOT_KEPT, as_path, expand_variables, print_whatever_it_is
 
 if TYPE_CHECKING:
     from mage.config import AlgorithmConfig
@@ -41,7 +42,9 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # typer's own Context is its base class
         """Runs the command that was asked for."""
+        print_whatever_it_is()
         try:
+            expand_variables()
             return super().invoke(ctx)
         except MageError as error:
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
@@ -121,7 +124,7 @@ def train(
     if resume and out is None:
         raise MageError("--resume needs --out: the run directory of the training to go on with")
     name = (scenario or dataset or "").replace("/", "-")
-    folder = out or Path("runs") / f"train-{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder = as_path(out) if out else Path("runs") / f"train-{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     import mage
 
     policy = mage.train(
@@ -159,9 +162,13 @@ def evaluate(
     import_own(algorithm)
     import mage
 
+    run = as_path(run)
     mage.load_policy(run, scenario=scenario)
-    console.print_results(mage.evaluate(run, episodes, actors))
-    print(f"\nepisodes: {run / 'episodes.parquet'}")
+    told: list[str] = []
+    console.print_results(mage.evaluate(run, episodes, actors, log=told.append))
+    print("", *told, sep="\n")
+    if not any(line.endswith(NOT_KEPT) for line in told):
+        print(f"episodes: {run / 'episodes.parquet'}")
 
 
 @main.command()
@@ -182,13 +189,16 @@ def inspect(
     import mage
     from mage.cli_inspection import print_inspection, print_sweep
 
-    inspection = mage.inspect(run, episodes, actors)
+    told: list[str] = []
+    inspection = mage.inspect(run, episodes, actors, log=told.append)
     if as_json:
         print(json.dumps(inspection, indent=1, allow_nan=False))
     elif "policies" in inspection:
         print_sweep(inspection)
     else:
         print_inspection(inspection)
+    for line in told:
+        print(line, file=sys.stderr)
 
 
 @main.command(cls=SeveralValues)

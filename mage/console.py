@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mage import scenarios
+from mage.files import as_path
 from mage.scenarios import Scenario
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def datasets_here(scenario: Scenario, namespace: str | None = None) -> list[str]
 
 def minari_folder() -> Path:
     """Where Minari keeps datasets, without importing it (which would load Gymnasium)."""
-    return Path(os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari" / "datasets")
+    return as_path(os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari" / "datasets")
 
 
 def print_description(description: dict[str, Any]) -> None:

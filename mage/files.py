@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +25,37 @@ SCHEMES = ("s3:", "gs:", "gcs:", "file:", "hdfs:", "abfs:", "abfss:", "http:", "
 
 Written = TypeVar("Written")
 Say = Callable[[str], None]
+
+
+FOLDERS = ("MINARI_DATASETS_PATH", "MAGE_CACHE_DIR", "XDG_CACHE_HOME", "RAY_TMPDIR")
+"""Variables that name a folder."""
+
+
+def as_path(path: str | Path) -> Path:
+    """A path as a user writes it: `~` is the home folder, which a shell has not seen in `--out=~/run`.
+
+    Raises:
+        MageError: there is no such home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise MageError(f"there is no home folder for the ~ in {path}; write the whole path") from None
+
+
+def expand_variables() -> None:
+    """Puts the home folder for `~` in the variables that name folders, for us, Minari, Ray and what we start."""
+    for name in FOLDERS:
+        if os.environ.get(name, "").startswith("~"):
+            os.environ[name] = str(as_path(os.environ[name]))
+
+
+def print_whatever_it_is() -> None:
+    """A terminal or log that has not our letters gets `?` for them, and the run goes on."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure:
+            reconfigure(errors="replace")
 
 
 def seal(folder: Path) -> None:
@@ -88,7 +121,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     """Writes a text file atomically."""
     with replacing(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
@@ -121,6 +154,19 @@ def patiently(
             if failed:
                 say("the disk takes files again; the run goes on")
             return written
+
+
+NOT_KEPT = "what is shown is not kept"
+
+
+def kept_or_told(say: Say, write: Callable[[], None]) -> bool:
+    """Writes what is also shown, and says where that is not possible: in a folder of somebody else's, say."""
+    try:
+        write()
+    except MageError as error:
+        say(f"{str(error).partition(';')[0]}: {NOT_KEPT}")
+        return False
+    return True
 
 
 def finite(value: Any) -> Any:

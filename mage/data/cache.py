@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict
 from mage.config import digest
 from mage.data.minari_source import Recording
 from mage.errors import DamagedError, MageError
-from mage.files import check_seal, seal
+from mage.files import as_path, check_seal, seal
 
 FORMAT_VERSION = 1
 _DESCRIPTION = "recording.json"
@@ -50,14 +50,15 @@ class _Description(BaseModel):
     observation_keys: tuple[str, ...]
     action_low: tuple[float, ...]
     action_high: tuple[float, ...]
+    notes: tuple[str, ...] = ()
 
 
 def cache_folder() -> Path:
     """$MAGE_CACHE_DIR, else $XDG_CACHE_HOME/mage, else ~/.cache/mage."""
     if own := os.environ.get("MAGE_CACHE_DIR"):
-        return Path(own)
+        return as_path(own)
     if shared := os.environ.get("XDG_CACHE_HOME"):
-        return Path(shared) / "mage"
+        return as_path(shared) / "mage"
     try:
         return Path.home() / ".cache" / "mage"
     except RuntimeError as error:

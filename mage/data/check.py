@@ -11,7 +11,7 @@ import numpy as np
 
 from mage import scenarios
 from mage.data.check_episodes import Finding, check_episodes
-from mage.data.environments import make_environment, shown_and_taken
+from mage.data.environments import make_environment, shown_and_taken, success_of
 from mage.data.known_issues import score_warning
 from mage.data.minari_source import read_dataset
 from mage.data.sources import combine, obtain
@@ -57,6 +57,8 @@ def check_data(scenario: Scenario | None, dataset_id: str | None = None, namespa
 def _check_trajectories(trajectories: Trajectories) -> Iterator[Finding]:
     """The checks of what training and evaluation make of the episodes."""
     task = trajectories.task
+    for note in trajectories.notes:
+        yield Finding("warning", "observations" if "observation" in note else "episodes", note)
     yield _rewards(trajectories)
     yield _references(trajectories)
     limit = None
@@ -104,7 +106,11 @@ def _references(trajectories: Trajectories) -> Finding:
 def _environment(environment: gym.Env, trajectories: Trajectories) -> Iterator[Finding]:
     task, spec = trajectories.task, environment.spec
     assert spec is not None
-    shown, acted = shown_and_taken(environment, task)
+    try:
+        shown, acted = shown_and_taken(environment, task)
+    except MageError as error:
+        yield Finding("error", "environment", str(error))
+        return
     sizes = trajectories.observation_size, trajectories.action_size
     text = f"{spec.id} shows {shown} values and takes {acted}"
     if (shown, acted) == sizes:
@@ -119,7 +125,7 @@ def _environment(environment: gym.Env, trajectories: Trajectories) -> Iterator[F
 
 def _success(environment: gym.Env, task: Task) -> Iterator[Finding]:
     """A score that is the success rate needs an environment that tells."""
-    if task.score == "success" and "success" not in environment.step(environment.action_space.sample())[4]:
+    if task.score == "success" and success_of(environment.step(environment.action_space.sample())[4]) is None:
         yield Finding("error", "success", "the score is the success rate, and the environment does not tell of success")
 
 

@@ -1,8 +1,9 @@
 """Rebuilds the environment that a dataset names for evaluation, from its specification alone."""
 
+import json
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
@@ -22,6 +23,8 @@ from mage.errors import MageError
 from mage.scenarios import Scenario
 
 MAZE_GAME = "mage/MazeGame-v0"
+SUCCESS = ("success", "is_success")
+"""What environments call it in their info: Gymnasium-Robotics both, Stable-Baselines3 the second."""
 
 
 @contextmanager
@@ -122,20 +125,47 @@ def make_environment(task: Task) -> gym.Env:
             "record it with `env=` or `eval_env=` set."
         )
     register_environments()
-    spec = EnvSpec.from_json(task.environment_spec)
-    refuse_broken(spec.id)
+    refuse_broken(environment_name(task.environment_spec))
     try:
-        return build(spec)
+        return build(EnvSpec.from_json(task.environment_spec))
     except MageError:
         raise
     except Exception as error:  # of the environment's own code, such as a TypeError for an argument it does not know
-        reason = str(error) or type(error).__name__
-        raise MageError(f"The environment {spec.id} of {task.dataset_id} cannot be built here: {reason}") from error
+        raise _unusable(task, "built", error) from error
+
+
+def environment_name(specification: str) -> str:
+    """The id in an EnvSpec as JSON, `none` without one."""
+    try:
+        return str(json.loads(specification)["id"]) if specification else "none"
+    except (ValueError, TypeError, KeyError):
+        return specification
+
+
+def _unusable(task: Task, what: str, error: Exception) -> MageError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    name = environment_name(task.environment_spec)
+    return MageError(f"The environment {name} of {task.dataset_id} cannot be {what} here: {reason}")
+
+
+def success_of(info: Mapping[str, Any]) -> bool | None:
+    """What a step's info says of success; of several entries, all count. None where it says nothing."""
+    for name in SUCCESS:
+        if info.get(name) is not None:
+            return bool(np.all(np.asarray(info[name], bool)))
+    return None
 
 
 def shown_and_taken(environment: gym.Env, task: Task) -> tuple[int, int]:
-    """How many values the environment shows as the task's flat observation, and how many an action of it has."""
-    shown = len(flatten_observation(environment.reset(seed=0)[0], task.observation_keys))
+    """How many values the environment shows as the task's flat observation, and how many an action of it has.
+
+    Raises:
+        MageError: it cannot be reset.
+    """
+    try:
+        shown = len(flatten_observation(environment.reset(seed=0)[0], task.observation_keys))
+    except Exception as error:  # of the environment's own code
+        raise _unusable(task, "reset", error) from error
     return shown, int(np.prod(environment.action_space.shape or ()))
 
 
@@ -144,15 +174,31 @@ def check_environment(trajectories: Trajectories) -> None:
 
     One that cannot be built here says nothing: the policy may be evaluated elsewhere.
     """
-    task = trajectories.task
     try:
-        environment = make_environment(task)
+        sizes = _sizes_here(trajectories.task)
     except MageError:
         return
-    shown, taken = shown_and_taken(environment, task)
-    environment.close()
+    _check_sizes(trajectories, sizes)
+
+
+def check_evaluation(trajectories: Trajectories) -> None:
+    """As `check_environment`, for who will evaluate here: MageError also where that is not possible."""
+    _check_sizes(trajectories, _sizes_here(trajectories.task))
+
+
+def _sizes_here(task: Task) -> tuple[int, int]:
+    environment = make_environment(task)
+    try:
+        return shown_and_taken(environment, task)
+    finally:
+        with suppress(Exception):
+            environment.close()
+
+
+def _check_sizes(trajectories: Trajectories, sizes: tuple[int, int]) -> None:
+    task, (shown, taken) = trajectories.task, sizes
     if (shown, taken) != (trajectories.observation_size, trajectories.action_size):
-        name = EnvSpec.from_json(task.environment_spec).id
+        name = environment_name(task.environment_spec)
         raise MageError(
             f"The evaluation environment {name} shows {shown} values and takes {taken}, the dataset {task.dataset_id} "
             f"has {trajectories.observation_size} and {trajectories.action_size}; it is data of another environment."

@@ -1,5 +1,6 @@
 """Reads one Minari dataset as flat arrays, with what its metadata says of its environment and its scores."""
 
+import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import numpy as np
 from gymnasium import spaces
 from minari import MinariDataset
 from minari.storage import get_dataset_path
+from packaging.version import InvalidVersion, Version
 
 from mage.data.environments import outdated_versions_are_fine, register_environments, remove_maze_file
 from mage.data.observations import flatten_observations, observation_keys
@@ -21,11 +23,16 @@ READER_VERSION = 1
 """To be raised with every change of what a dataset is read as; arrays cached by another version are made again."""
 
 
+LOST_SHARE = 0.01
+"""Of what a value spreads over: coarser steps of single precision are told."""
+
+
 @dataclass(frozen=True, eq=False)
 class Recording:
     """One dataset. `arrays` are those of `Trajectories`, by name; environment_spec is EnvSpec JSON or "".
 
-    reference_scores are the dataset's own returns that score 0 and 100, None where it stores none.
+    reference_scores are the dataset's own returns that score 0 and 100, None where it stores none; notes are what who
+    trains on it should know.
     """
 
     dataset_id: str
@@ -36,6 +43,7 @@ class Recording:
     observation_keys: tuple[str, ...]
     action_low: tuple[float, ...]
     action_high: tuple[float, ...]
+    notes: tuple[str, ...] = ()
 
 
 def read_dataset(dataset_id: str) -> Recording:
@@ -43,7 +51,7 @@ def read_dataset(dataset_id: str) -> Recording:
     with reading(dataset_id):
         dataset = minari.load_dataset(dataset_id)
         action_low, action_high = action_bounds(dataset)
-        keys, arrays = _read_episodes(dataset)
+        keys, arrays, notes = _read_episodes(dataset)
         return Recording(
             dataset_id=dataset.id,
             arrays=arrays,
@@ -53,6 +61,7 @@ def read_dataset(dataset_id: str) -> Recording:
             observation_keys=keys,
             action_low=action_low,
             action_high=action_high,
+            notes=notes,
         )
 
 
@@ -67,34 +76,110 @@ def reading(dataset_id: str) -> Iterator[None]:
     except MageError:
         raise
     except Exception as error:  # damage surfaces as whatever h5py, json, Minari or Gymnasium stumble over first
+        _refuse_newer(dataset_id)
         reason = str(error) or type(error).__name__
         raise MageError(
             f"The dataset {dataset_id} at {get_dataset_path(dataset_id)} cannot be read ({reason}); get it again."
         ) from error
 
 
-def _read_episodes(dataset: MinariDataset) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
-    """The observation keys and the arrays of `Trajectories`."""
+def _refuse_newer(dataset_id: str) -> None:
+    """MageError where the dataset is of a newer Minari than the one here, which explains what cannot be read."""
+    try:
+        metadata = json.loads((get_dataset_path(dataset_id) / "data" / "metadata.json").read_text())
+        wrote = Version(str(metadata["minari_version"]))
+    except (OSError, ValueError, TypeError, KeyError, InvalidVersion):
+        return
+    if wrote > Version(minari.__version__):
+        raise MageError(
+            f"The dataset {dataset_id} was recorded by Minari {wrote}, and this one is {minari.__version__}; "
+            "`pip install --upgrade minari`, or record it with this one."
+        )
+
+
+def _read_episodes(dataset: MinariDataset) -> tuple[tuple[str, ...], dict[str, np.ndarray], tuple[str, ...]]:
+    """The observation keys, the arrays of `Trajectories`, and notes."""
     keys: tuple[str, ...] | None = None
     observations, actions, rewards, terminations, lengths = [], [], [], [], []
-    for episode in dataset.iterate_episodes():
+    early = []
+    precision = _Precision()
+    for number, episode in enumerate(dataset.iterate_episodes()):
         steps = len(episode.rewards)
+        if steps == 0:
+            raise MageError(f"Episode {number} of the dataset {dataset.id} has no steps; remove it from the dataset.")
         if keys is None:
             keys = observation_keys(dataset.observation_space, episode.observations)
-        observations.append(flatten_observations(episode.observations, keys)[:steps])
+        seen = flatten_observations(episode.observations, keys)
+        parts = {"actions": (episode.actions, steps), "observations": (seen, steps + 1)}
+        for name, (part, expected) in parts.items():
+            if len(part) != expected:
+                raise MageError(
+                    f"Episode {number} of the dataset {dataset.id} has {steps} rewards and {len(part)} {name}, not "
+                    f"{expected}; repair it or remove it from the dataset."
+                )
+        observations.append(seen[:steps])
+        precision.see(flatten_observations(episode.observations, keys, np.float64)[:steps])
         actions.append(np.asarray(episode.actions, dtype=np.float32).reshape(steps, -1))
-        rewards.append(np.asarray(episode.rewards, dtype=np.float32))
+        rewards.append(_one_a_step(np.asarray(episode.rewards, dtype=np.float32), number, dataset.id))
+        if np.any(np.asarray(episode.terminations)[:-1]):
+            early.append(number)
         terminations.append(bool(np.any(episode.terminations)))
         lengths.append(steps)
     if keys is None:
         raise MageError(f"The dataset {dataset.id} has no episodes; it needs at least one.")
-    return keys, {
+    arrays = {
         "observations": np.concatenate(observations),
         "actions": np.concatenate(actions),
         "rewards": np.concatenate(rewards),
         "terminations": np.array(terminations),
         "episode_starts": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
     }
+    notes = precision.notes(dataset.id)
+    if early:
+        notes += (
+            f"{len(early)} episodes of {dataset.id} go on after a terminal state, the first is episode {early[0]}: "
+            "returns-to-go are summed across it; if an automatic reset lies there, record each episode on its own",
+        )
+    return keys, arrays, notes
+
+
+class _Precision:
+    """Looks for observations that lose in single precision what they differ by, such as seconds since 1970."""
+
+    def __init__(self) -> None:
+        self._least: np.ndarray | None = None
+        self._most: np.ndarray | None = None
+
+    def see(self, observations: np.ndarray) -> None:
+        """Takes an episode in double precision, (T, S)."""
+        least, most = observations.min(axis=0), observations.max(axis=0)
+        self._least = least if self._least is None else np.minimum(self._least, least)
+        self._most = most if self._most is None else np.maximum(self._most, most)
+
+    def notes(self, dataset_id: str) -> tuple[str, ...]:
+        """One line, or none."""
+        assert self._least is not None and self._most is not None
+        spread = self._most - self._least
+        step = np.spacing(np.maximum(np.abs(self._least), np.abs(self._most)).astype(np.float32)).astype(np.float64)
+        lost = np.flatnonzero((spread > 0) & (step > LOST_SHARE * spread))
+        if not len(lost):
+            return ()
+        first = int(lost[0])
+        return (
+            f"{len(lost)} observation values of {dataset_id} are far from zero for what they differ by: single "
+            f"precision keeps steps of {step[first]:.3g} of value {first}, which spreads over {spread[first]:.3g}; "
+            "subtract an offset where it is recorded, and where it is played",
+        )
+
+
+def _one_a_step(rewards: np.ndarray, number: int, dataset_id: str) -> np.ndarray:
+    """Rewards (T,), also of those that are stored as (T, 1)."""
+    if rewards.size != len(rewards):
+        raise MageError(
+            f"The rewards of episode {number} of the dataset {dataset_id} have shape {rewards.shape}; a step has one "
+            "reward: record their sum, or the one that counts."
+        )
+    return rewards.reshape(-1)
 
 
 def action_bounds(dataset: MinariDataset) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -114,9 +199,8 @@ def _environment_spec(dataset: MinariDataset) -> str:
         return ""
     try:
         environment = dataset.recover_environment(eval_env=True)
-    except Exception as error:  # of the environment's own code, such as a TypeError for an argument it does not know
-        reason = str(error) or type(error).__name__
-        raise MageError(f"The environment of the dataset {dataset.id} cannot be built here: {reason}") from error
+    except Exception:  # of the environment's own code, or its package is not here: who evaluates in it hears of it
+        return str(metadata.get("eval_env_spec") or metadata.get("env_spec"))
     remove_maze_file(environment)
     assert environment.spec is not None
     specification = environment.spec.to_json()

@@ -6,6 +6,7 @@ position of AntMaze's ant, which D4RL's 29 numbers begin with and Gymnasium-Robo
 flattened in sorted key order. Anything else is refused: a silent guess would change what the policy sees.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -37,12 +38,13 @@ def observation_keys(space: spaces.Space, observations: Any) -> tuple[str, ...]:
     )
 
 
-def flatten_observations(observations: Any, keys: tuple[str, ...] = ()) -> np.ndarray:
-    """Observations with one leading axis (time or environments), length T -> (T, S) float32."""
+def flatten_observations(observations: Any, keys: tuple[str, ...] = (), kind: Any = np.float32) -> np.ndarray:
+    """Observations with one leading axis (time or environments), length T -> (T, S) float32, or another kind."""
     if not isinstance(observations, dict):
-        array = np.asarray(observations, dtype=np.float32)
-        return array.reshape(len(array), -1)
-    return np.concatenate([flatten_observations(observations[key]) for key in keys or sorted(observations)], axis=1)
+        array = np.asarray(observations, dtype=kind)
+        return array.reshape(len(array), math.prod(array.shape[1:]))
+    parts = [flatten_observations(observations[key], kind=kind) for key in keys or sorted(observations)]
+    return np.concatenate(parts, axis=1)
 
 
 def flatten_observation(observation: Any, keys: tuple[str, ...] = ()) -> np.ndarray:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-from gymnasium.envs.registration import EnvSpec
 from minari.storage import get_dataset_path
 
 from mage import scenarios
@@ -15,7 +14,7 @@ from mage.data import ogbench_source
 from mage.data.cache import cached
 from mage.data.collect import collect, scenario_of
 from mage.data.download import download as download_dataset
-from mage.data.environments import registered_spec
+from mage.data.environments import environment_name, registered_spec
 from mage.data.minari_source import READER_VERSION, Recording, read_dataset
 from mage.data.minari_writer import dataset_is_local
 from mage.data.trajectories import Task, Trajectories, fingerprint
@@ -100,7 +99,7 @@ def combine(recordings: Sequence[Recording], scenario: Scenario | None) -> Traje
         action_low=first.action_low,
         action_high=first.action_high,
     )
-    return Trajectories(**arrays, task=task)
+    return Trajectories(**arrays, task=task, notes=tuple(note for one in recordings for note in one.notes))
 
 
 def _mixed(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -118,7 +117,7 @@ def _environment_spec(recording: Recording, scenario: Scenario | None) -> str:
 def _check_same_kind(first: Recording, other: Recording) -> None:
     """Mixing is for data of one environment."""
     sizes = [(one.arrays["observations"].shape[1], one.action_low, one.action_high) for one in (first, other)]
-    names = [EnvSpec.from_json(one.environment_spec).id if one.environment_spec else "none" for one in (first, other)]
+    names = [environment_name(one.environment_spec) for one in (first, other)]
     if sizes[0] != sizes[1] or names[0] != names[1] or first.observation_keys != other.observation_keys:
         raise MageError(
             f"The datasets {first.dataset_id} (environment {names[0]}, {sizes[0][0]} observation values) and "

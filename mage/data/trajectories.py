@@ -15,8 +15,12 @@ from pydantic import BaseModel, ConfigDict
 
 from mage.errors import MageError
 
-# Below this a dimension counts as constant: it becomes 0 instead of blowing up rounding noise.
+# Below this share of their own size, values are taken for rounding noise, which is not to be blown up. For values of
+# size 1 and more it is an absolute floor; beside others, values of less than a thousandth of their spread have none.
 MINIMUM_STD = 1e-3
+SMALLEST_UNIT = 1e-3
+# So little is what single precision makes of a constant. It deviates by 1: off the data it must not explode.
+ROUNDING = 2e-7
 # A million rows in double precision would be the most memory that a training process ever takes.
 ROWS_AT_A_TIME = 4096
 
@@ -50,7 +54,8 @@ class Trajectories:
 
     observations (N, S), actions (N, A) and rewards (N,) are float32; terminations (E,) says which episodes ended in a
     terminal state rather than at a time limit; episode_starts is (E + 1,) int64. The observation after an episode's
-    last action is dropped. Wrong shapes, empty episodes and values that are not finite raise MageError.
+    last action is dropped. Wrong shapes, empty episodes and values that are not finite raise MageError. Notes are what
+    who trains on them should know.
     """
 
     observations: np.ndarray
@@ -59,6 +64,7 @@ class Trajectories:
     terminations: np.ndarray
     episode_starts: np.ndarray
     task: Task
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_shapes(self)
@@ -104,6 +110,11 @@ class Statistics:
     @classmethod
     def from_trajectories(cls, trajectories: Trajectories) -> "Statistics":
         returns = returns_to_go(trajectories.rewards, trajectories.episode_starts, trajectories.task.discount)
+        if not np.isfinite(returns).all():
+            raise MageError(
+                f"The returns of the dataset {trajectories.task.dataset_id} are beyond single precision; record its "
+                "rewards in a larger unit."
+            )
         observation_mean, observation_std = _mean_and_std(trajectories.observations)
         return_to_go_mean, return_to_go_std = _mean_and_std(returns[:, None])
         return cls(observation_mean, observation_std, return_to_go_mean, return_to_go_std)
@@ -138,7 +149,8 @@ def returns_to_go(rewards: np.ndarray, episode_starts: np.ndarray, discount: flo
         rows = last_rows[:alive] - step_from_end
         running[:alive] = rewards[rows] + discount * running[:alive]
         returns[rows] = running[:alive]
-    return returns.astype(np.float32)
+    with np.errstate(over="ignore"):  # infinite, and told as that
+        return returns.astype(np.float32)
 
 
 def target_return(trajectories: Trajectories, quantile: float | None = None, of_episodes: bool = False) -> float:
@@ -195,7 +207,12 @@ def _mean_and_std(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Over the first axis, (S,) float32 each, summed in float64 a chunk of rows at a time."""
     mean = _sum_of_rows(values, lambda wide: wide) / len(values)
     variance = _sum_of_rows(values, lambda wide: (wide - mean) ** 2) / len(values)
-    return mean.astype(np.float32), np.maximum(np.sqrt(variance), MINIMUM_STD).astype(np.float32)
+    std = np.sqrt(variance)
+    size = np.sqrt(mean**2 + variance)
+    floor = MINIMUM_STD * np.minimum(1.0, np.maximum(size, SMALLEST_UNIT * std.max(initial=0.0)))
+    # below 1e-37 single precision has no full numbers left to divide by
+    is_constant = std <= np.maximum(ROUNDING * size, 1e-37)
+    return mean.astype(np.float32), np.where(is_constant, 1.0, np.maximum(std, floor)).astype(np.float32)
 
 
 def _sum_of_rows(values: np.ndarray, term: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

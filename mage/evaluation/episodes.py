@@ -11,7 +11,9 @@ import torch
 from mage import scenarios
 from mage.data.known_issues import score_warning
 from mage.data.trajectories import Task
-from mage.evaluation.rollout import Rollout, batches
+from mage.errors import MageError
+from mage.evaluation.rollout import Rollout, batches, play_batch
+from mage.files import Say
 from mage.interface import Policy
 
 
@@ -22,6 +24,7 @@ def evaluate_policies(
     gpus: float = 0.0,
     extra: Mapping[str, Any] | None = None,
     tell: Callable[[int, int, bool], None] | None = None,
+    say: Say = print,
 ) -> pd.DataFrame:
     """Plays every policy in its dataset's evaluation environment.
 
@@ -33,8 +36,13 @@ def evaluate_policies(
         extra: further columns, such as the values of swept fields.
         tell: with actors, hears how many batches of episodes are done, of how many, and whether an actor has died.
 
+        say: is told of episodes that their environment did not play to the end; they have no row.
+
     Returns:
         One row per (policy, episode) with the columns of `mage.results.RESULT_COLUMNS`.
+
+    Raises:
+        MageError: no episode of a policy could be played.
     """
     config, task = policies[0].config, policies[0].task
     episodes = episodes or config.evaluation.episodes or default_episodes(task)
@@ -45,7 +53,7 @@ def evaluate_policies(
     else:
         played = _play_here(policies, episodes)
     frames = []
-    for policy, rows in zip(policies, played, strict=True):
+    for policy, rows in zip(policies, (_without_failures(rows, say) for rows in played), strict=True):
         frame = pd.DataFrame(rows).astype({"success": "boolean"})
         frame.insert(0, "scenario", task.scenario)
         frame.insert(1, "algorithm", policy.algorithm)
@@ -56,6 +64,16 @@ def evaluate_policies(
         # a list is one value, too
         frames.append(frame.assign(**{name: [value] * len(frame) for name, value in (extra or {}).items()}))
     return pd.concat(frames, ignore_index=True)
+
+
+def _without_failures(rows: list[dict[str, Any]], say: Say) -> list[dict[str, Any]]:
+    """The rows of one policy that were played; `failed` says of the others what happened."""
+    good, failed = ([row for row in rows if ("failed" in row) == has] for has in (False, True))
+    if failed and not good:
+        raise MageError(f"{failed[0]['failed']}; no episode of {len(failed)} could be played")
+    for row in failed:
+        say(f"{row['failed']}; the other episodes are kept")
+    return good
 
 
 def default_episodes(task: Task) -> int:
@@ -70,6 +88,9 @@ def _play_here(policies: Sequence[Policy], episodes: int) -> list[list[dict[str,
     rollout = Rollout(policies[0].task, settings.batch_size)
     groups = list(batches(episodes, settings.batch_size))
     try:
-        return [[row for group in groups for row in rollout.run(policy, group, settings.seed)] for policy in policies]
+        return [
+            [row for group in groups for row in play_batch(rollout, policy, group, settings.seed)]
+            for policy in policies
+        ]
     finally:
         rollout.close()

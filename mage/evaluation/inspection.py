@@ -7,7 +7,7 @@ of the returns-to-go, so that the scan needs no dataset; this module adds `rollo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
+from mage.errors import MageError
 from mage.evaluation.rollout import Rollout, batches
-from mage.files import Say, patiently, write_json
-from mage.inspection.document import FILE, read_inspection
+from mage.files import write_json
+from mage.inspection.document import FILE, Inspection, read_inspection
 from mage.interface import Policy
 
 KEPT_STATES = 2048
@@ -34,23 +35,25 @@ def add_rollouts(
     episodes: int,
     actors: int = 0,
     gpus: float = 0.0,
-    say: Say | None = None,
-) -> None:
+    keep: Callable[[Callable[[], None]], None] = lambda write: write(),
+) -> list[Inspection]:
     """Scans policies of one task and configuration, and writes what was found into the inspections of their runs.
 
-    With `say`, a disk that is full or away is told there and waited for.
+    Args:
+        keep: calls what writes one of them, and knows what to do where that is not possible.
+
+    Returns:
+        The inspections as they are then.
     """
-    if not episodes or not policies[0].task.environment_spec:
-        return
     inspections = [read_inspection(folder) for folder in folders]
+    if not episodes or not policies[0].task.environment_spec:
+        return inspections
     known = [inspection["targets"] for inspection in inspections]
     found = inspect_rollouts(policies, known, episodes, actors, gpus)
-    for folder, inspection, rollouts in zip(folders, inspections, found, strict=True):
-        write = partial(write_json, folder / FILE, inspection | {"rollouts": rollouts})
-        if say:
-            patiently(write, say)
-        else:
-            write()
+    scanned = [inspection | {"rollouts": rollouts} for inspection, rollouts in zip(inspections, found, strict=True)]
+    for folder, inspection in zip(folders, scanned, strict=True):
+        keep(partial(write_json, folder / FILE, inspection))
+    return scanned
 
 
 def inspect_rollouts(
@@ -115,6 +118,9 @@ def play_target(policy: Policy, rollout: Rollout, target: float | None, episodes
         for group in batches(episodes, len(rollout.environments))
         for row in rollout.run(policy, group, seed, target, visited)
     ]
+    failures = rollout.take_failures()
+    if not rows:
+        raise MageError(f"{failures[0]}; no episode could be played")
     scores, returns = (np.array([row[name] for row in rows]) for name in ("normalized_score", "return"))
     successes = [row["success"] for row in rows if row["success"] is not None]
     measured: dict[str, Any] = {

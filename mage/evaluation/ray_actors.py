@@ -14,7 +14,7 @@ from ray.exceptions import RayError
 
 from mage.errors import MageError, first_line
 from mage.evaluation.inspection import environments_for, play_target
-from mage.evaluation.rollout import Rollout, batches
+from mage.evaluation.rollout import Rollout, batches, play_batch
 from mage.interface import Policy
 
 Tell = Callable[[int, int, bool], None]
@@ -37,9 +37,9 @@ class EvaluationActor:
         return getattr(self, method)(policy, *arguments), ray.get_runtime_context().was_current_actor_reconstructed
 
     def play(self, policy: Policy, episodes: list[int]) -> list[dict[str, Any]]:
-        """One row per episode; the rows are the same whoever plays them."""
+        """As `play_batch`; the rows are the same whoever plays them."""
         settings = policy.config.evaluation
-        return self._environments(policy, settings.batch_size).run(policy, episodes, settings.seed)
+        return play_batch(self._environments(policy, settings.batch_size), policy, episodes, settings.seed)
 
     def scan(self, policy: Policy, target: float | None, episodes: int) -> dict[str, Any]:
         """What the policy does when asked for this return."""

@@ -8,16 +8,20 @@ share the work.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
 import torch
 
-from mage.data.environments import make_environment
+from mage.data.environments import make_environment, success_of
 from mage.data.observations import flatten_observation
 from mage.data.trajectories import Task
 from mage.errors import MageError
+
+LONGEST_EPISODE = 10_000
+"""Steps, where the environment has no time limit: one that never ends its episodes would never end an evaluation."""
 
 Visit = Callable[[np.ndarray, np.ndarray], None]
 
@@ -55,10 +59,14 @@ class Rollout:
     Args:
         task: names the environment and its reference scores.
         batch_size: environments stepped together.
+
+    Attributes:
+        failures: a line an episode that its environment did not play to its end.
     """
 
     def __init__(self, task: Task, batch_size: int) -> None:
         self.task = task
+        self.failures: list[str] = []
         self.environments: list[gym.Env] = [make_environment(task) for _ in range(batch_size)]
         self._check_spaces()
 
@@ -71,6 +79,8 @@ class Rollout:
         visit: Visit | None = None,
     ) -> list[dict[str, Any]]:
         """Plays the given episodes, at most `batch_size`; one row each: episode, return, success, length and score.
+
+        An episode in which its environment fails is told in `failures` and has no row; the others are played on.
 
         Args:
             policy: acts in all environments together.
@@ -87,8 +97,13 @@ class Rollout:
             {"episode": number, "return": 0.0, "success": None, "length": 0} for number in episodes
         ]
         observations = np.zeros((size, policy.observation_size), np.float32)
+        running = set(range(len(episodes)))
         for i, own in enumerate(seeds):
-            first = flatten_observation(self.environments[i].reset(seed=own)[0], self.task.observation_keys)
+            try:
+                first = flatten_observation(self.environments[i].reset(seed=own)[0], self.task.observation_keys)
+            except Exception as error:  # of the environment's own code
+                self._fail(running, rows, i, error)
+                continue
             if len(first) != policy.observation_size:
                 raise MageError(
                     f"the environment of {self.task.dataset_id} shows {len(first)} values, the policy was trained on "
@@ -96,7 +111,7 @@ class Rollout:
                 )
             observations[i] = first
         targets = np.full(size, policy.target_return if return_to_go is None else return_to_go, np.float64)
-        running, rewards = set(range(len(episodes))), np.zeros(size)
+        rewards = np.zeros(size)
         acting = policy.begin(size)
         while running:
             actions = acting.act(observations, targets, rewards, generators)
@@ -104,23 +119,61 @@ class Rollout:
             if visit is not None:
                 visit(observations[sorted(running)], targets[sorted(running)])
             for i in sorted(running):
-                environment = self.environments[i]
-                observation, reward, terminated, truncated, info = environment.step(actions[i])
-                observations[i] = flatten_observation(observation, self.task.observation_keys)
-                rewards[i] = float(reward)
-                _count_step(rows[i], rewards[i], info)
+                try:
+                    observation, reward, terminated, truncated, info = self.environments[i].step(actions[i])
+                    seen, reward = flatten_observation(observation, self.task.observation_keys), number_of(reward)
+                    self._check_step(i, rows[i]["length"] + 1, seen, policy.observation_size)
+                    has_ended = bool(terminated) or bool(truncated)
+                    _count_step(rows[i], reward, info)
+                except Exception as error:  # of the environment's own code, or of what it gave
+                    self._fail(running, rows, i, error)
+                    continue
+                observations[i], rewards[i] = seen, reward
                 if policy.decrements_target:
-                    targets[i] = (targets[i] - float(reward)) / policy.task.discount
-                if terminated or truncated:
+                    targets[i] = (targets[i] - reward) / policy.task.discount
+                if has_ended:
                     running.remove(i)
-        for row in rows:
+        played = [row for row in rows if "failed" not in row]
+        for row in played:
             row["normalized_score"] = score_of(row, self.task)
-        return rows
+        return played
+
+    def take_failures(self) -> list[str]:
+        """The failures since the last call."""
+        failures, self.failures = self.failures, []
+        return failures
 
     def close(self) -> None:
         """Frees the environments."""
         for environment in self.environments:
             environment.close()
+
+    def _fail(self, running: set[int], rows: list[dict[str, Any]], i: int, error: Exception) -> None:
+        """Ends an episode that its environment does not go on with, and makes a new environment for the next one."""
+        rows[i]["failed"] = True
+        running.discard(i)
+        spec = self.environments[i].spec
+        reason = " ".join(str(error).split()) or type(error).__name__
+        self.failures.append(
+            f"episode {rows[i]['episode']} of {spec.id if spec else self.task.dataset_id} failed at step "
+            f"{rows[i]['length']}: {reason}"
+        )
+        with suppress(Exception):
+            self.environments[i].close()
+        self.environments[i] = make_environment(self.task)
+
+    def _check_step(self, i: int, length: int, observation: np.ndarray, size: int) -> None:
+        """ValueError where an observation is none of that size, or an episode has gone on for too long."""
+        if len(observation) != size:
+            raise ValueError(f"its observation has {len(observation)} values, not {size}")
+        if np.isnan(observation).any():
+            raise ValueError("its observation is not a number")
+        spec = self.environments[i].spec
+        if length >= LONGEST_EPISODE and (spec is None or spec.max_episode_steps is None):
+            raise ValueError(
+                f"it has not ended, and the environment has no time limit; register it with max_episode_steps (or end "
+                f"its episodes within {LONGEST_EPISODE} steps)"
+            )
 
     def _check_spaces(self) -> None:
         actions = self.environments[0].action_space.shape or ()
@@ -134,8 +187,26 @@ class Rollout:
 def _count_step(row: dict[str, Any], reward: float, info: dict[str, Any]) -> None:
     row["return"] += reward
     row["length"] += 1
-    if "success" in info:
-        row["success"] = bool(row["success"]) or bool(info["success"])
+    success = success_of(info)
+    if success is not None:
+        row["success"] = bool(row["success"]) or success
+
+
+def number_of(reward: Any) -> float:
+    """A reward as a number, also where an environment gives an array with one entry.
+
+    Raises:
+        ValueError: it is none, or not a single one.
+    """
+    values = np.asarray(reward, np.float64).reshape(-1)
+    if len(values) != 1 or np.isnan(values[0]):
+        raise ValueError(f"its reward is {reward!r}, not one number")
+    return float(values[0])
+
+
+def play_batch(rollout: Rollout, policy: ActingPolicy, episodes: Iterable[int], seed: int) -> list[dict[str, Any]]:
+    """The rows of a batch, and one for each failure, with nothing but `failed`, what happened."""
+    return [*rollout.run(policy, episodes, seed), *({"failed": line} for line in rollout.take_failures())]
 
 
 def score_of(row: Mapping[str, Any], task: Task) -> float:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from mage.errors import MageError
 from mage.evaluation.inspection import add_rollouts, standard_error
+from mage.files import Say, kept_or_told
 from mage.inspection.document import FILE, Inspection, read_inspection
 from mage.inspection.findings import findings
 from mage.interface.policy import Policy, read_config
@@ -26,20 +27,26 @@ def inspected_policies(folder: Path) -> list[Path]:
     return sorted(path.parent for path in folder.glob(f"**/policies/*/seed-*/{FILE}"))
 
 
-def inspect_run(folder: Path, read_policy: Callable[[], Policy], episodes: int | None, actors: int) -> Inspection:
+def inspect_run(
+    folder: Path, read_policy: Callable[[], Policy], episodes: int | None, actors: int, say: Say
+) -> Inspection:
     """The inspection of one policy, its rollouts added where there are too few, with findings and evaluation.
 
     Args:
         read_policy: called where rollouts are wanted.
         episodes: a target return; by default the configuration's.
         actors: Ray actors that share the targets.
+        say: is told where what was played cannot be kept.
     """
     config = read_config(folder)
     inspection = read_inspection(folder)
     wanted = config.evaluation.inspection_episodes if episodes is None else episodes
     if wanted > episodes_scanned(inspection):
-        add_rollouts([folder], [read_policy()], wanted, actors)
-        inspection = read_inspection(folder)
+
+        def keep(write: Callable[[], None]) -> None:
+            kept_or_told(say, write)
+
+        (inspection,) = add_rollouts([folder], [read_policy()], wanted, actors, keep=keep)
     return inspection | {"evaluation": evaluation_of(folder, inspection), "findings": findings(inspection)}
 
 

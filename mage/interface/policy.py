@@ -97,6 +97,12 @@ class Policy:
             generators: one per environment; needed where the policy draws at random.
             rewards: (B,), what the last actions brought; for policies that look at it.
         """
+        shape, size = np.shape(observations), self.observation_size
+        if len(shape) != 2 or shape[1] != size:
+            raise MageError(
+                f"a policy acts on observations of shape (B, {size}), a row an environment, and these have {shape}; "
+                f"for one environment: policy.act(observation[None])[0], with an observation of {size} values"
+            )
         acting = self._acting
         if acting is None or acting.policy is not self or acting.environments != len(observations):
             acting = self._acting = self.begin(len(observations))

@@ -8,6 +8,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from mage.errors import MageError
+from mage.files import as_path
 
 GOOGLE_PATIENCE = 60
 """Seconds. By default Google's client tries again for a quarter of an hour, silently, also where it has no login."""
@@ -16,7 +17,7 @@ GOOGLE_PATIENCE = 60
 def open_location(location: str | Path) -> tuple[fs.FileSystem, str]:
     """The file system of a path or URI, and the path on it."""
     if "://" not in str(location):
-        return fs.LocalFileSystem(), Path(location).absolute().as_posix()
+        return fs.LocalFileSystem(), as_path(location).absolute().as_posix()
     try:
         filesystem, root = fs.FileSystem.from_uri(_with_patience(str(location)))
     except (OSError, pa.ArrowException, ImportError) as error:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from pyarrow import fs
 
 from mage.errors import MageError
-from mage.files import replacing
+from mage.files import as_path, replacing
 from mage.results.files import is_result
 from mage.results.locations import all_files, open_location, read_bytes
 from mage.results.remote_head import make_destination, pull_from_head, split_head
@@ -30,18 +30,19 @@ def pull(location: str | Path, destination: str | Path) -> list[Path]:
     Raises:
         MageError: nothing is there to copy, or it cannot be read or written.
     """
+    destination = as_path(destination)
     head = split_head(str(location))
     if head:
-        return pull_from_head(*head, Path(destination))
+        return pull_from_head(*head, destination)
     filesystem, root = open_location(location)
     found = [(info, PurePosixPath(info.path).relative_to(root)) for info in all_files(filesystem, root, location)]
     wanted = [(info, path) for info, path in found if is_result(path)]
     if not wanted:
         raise MageError(f"nothing to pull from {location}: it holds no results tables, config.json or plots")
-    make_destination(Path(destination))
+    make_destination(destination)
     copied = []
     for info, path in wanted:
-        target = Path(destination, path)
+        target = destination / path
         if not _is_current(target, info):
             _copy(filesystem, info, target)
             copied.append(target)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mage.errors import MageError
+from mage.files import as_path, expand_variables, print_whatever_it_is
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -181,10 +182,12 @@ def shared_settings(options: argparse.Namespace) -> dict[str, Any]:
 @contextmanager
 def errors_end_it() -> Iterator[None]:
     """Inside, a MageError is printed and ends the script with exit code 2, and Ctrl-C ends it with 130."""
+    print_whatever_it_is()
     try:
+        expand_variables()
         yield
     except MageError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -219,7 +222,7 @@ def run_directory(out: Path | None, name: str, resume: bool) -> Path:
     """The run directory asked for, or a new one named by the time."""
     if out is None and resume:
         raise MageError("--resume needs --out: the run directory of the sweep to go on with")
-    return out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return as_path(out) if out else Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def sweep_and_print(

@@ -25,9 +25,9 @@ from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from mage.data.environments import check_environment
+from mage.data.environments import check_evaluation
 from mage.errors import MageError, first_line
-from mage.files import Say, patiently
+from mage.files import Say, as_path, expand_variables, patiently
 from mage.results import load, load_trials, plot_parameters, write_parquet
 from mage.results.status import read_status, write_status
 from mage.results.tensorboard import FOLDER
@@ -71,7 +71,8 @@ def run_sweep(
         MageError: bad settings, a tracker that is not installed, or a directory that exists (or, to resume, does not
         fit).
     """
-    out = out.absolute()
+    out = as_path(out).absolute()
+    expand_variables()
     check_trackers(track)
     prepare_sweep(settings, out, resume)
     for name in settings.scenarios:
@@ -118,7 +119,11 @@ def prepare_sweep(settings: SweepSettings, out: Path, resume: bool = False) -> N
             )
     check_directory(out, settings, resume)
     for name in settings.scenarios:
-        check_environment(trajectories_of(name, settings.dataset_namespace))
+        trajectories = trajectories_of(name, settings.dataset_namespace)
+        try:
+            check_evaluation(trajectories)
+        except MageError as error:
+            raise MageError(f"a sweep evaluates its trials: {error} `mage train` trains without") from error
     claim_directory(out, settings, resume)
 
 
@@ -140,6 +145,8 @@ def _sweep_scenario(name: str, settings: SweepSettings, out: Path, track: Sequen
     data = f"{trajectories.task.dataset_id} ({trajectories.episodes} episodes, {trajectories.steps} steps)"
     with watched_by(watch), shown_board(watch.heard) as board:
         watch.say(f"{count} trials x {settings.seeds} training seed(s) on {data}")
+        for note in trajectories.notes:
+            watch.say(note)
         watch.say(str(placement))
         watch.say(f"curves: tensorboard --logdir {shlex.quote(str(folder / FOLDER))}")
         if settings.space is not None:

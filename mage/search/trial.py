@@ -126,10 +126,11 @@ def _train_and_evaluate(config: AlgorithmConfig, point: Mapping[str, Any], setti
         gpus,
         extra=point,
         tell=partial(tell_of_evaluation, settings),
+        say=partial(complain, settings),
     )
     say(Message(trial=trial, doing="playing other target returns"))
     scanned = config.evaluation.inspection_episodes
-    add_rollouts(folders, policies, scanned, actors, gpus, say=partial(complain, settings))
+    add_rollouts(folders, policies, scanned, actors, gpus, partial(patiently, say=partial(complain, settings)))
     return results
 
 
@@ -169,7 +170,10 @@ def intermediate_score(policies: list[Policy]) -> float:
     rollout = Rollout(task, min(settings.batch_size, settings.intermediate_episodes))
     groups = list(batches(settings.intermediate_episodes, len(rollout.environments)))
     rows = [row for policy in policies for group in groups for row in rollout.run(policy, group, settings.seed)]
+    failures = rollout.take_failures()
     rollout.close()
+    if not rows:
+        raise MageError(f"{failures[0]}; no episode could be played")
     column = "normalized_score" if task.has_scores else "return"
     return float(np.mean([row[column] for row in rows]))
 

@@ -9,7 +9,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from mage import scenarios
 from mage.data.collect import collect
-from mage.data.environments import make_environment
+from mage.data.environments import check_environment, check_evaluation, make_environment
 from mage.data.sources import load_trajectories, resolve_dataset_ids
 from mage.data.trajectories import Trajectories
 from mage.errors import MageError
@@ -111,8 +111,6 @@ def test_a_damaged_dataset_is_named(minari_root: Path) -> None:
         ("total_episodes", None, "NoneType"),
         ("ref_min_score", [1.0], "not 'list'"),
         ("eval_env_spec", 5, "AssertionError"),
-        ("eval_env_spec", {"kwargs": {"nonsense": 1}}, "cannot be built here: .*'nonsense'"),
-        ("eval_env_spec", {"entry_point": "os:nothing"}, "cannot be built here: .*'nothing'"),
     ],
 )
 def test_metadata_that_makes_no_sense_is_one_sentence_with_a_reason(
@@ -125,6 +123,30 @@ def test_metadata_that_makes_no_sense_is_one_sentence_with_a_reason(
     path.write_text(json.dumps(metadata))
     with pytest.raises(MageError, match=reason):
         load_trajectories(None, "me/mine-v0")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"kwargs": {"nonsense": 1}}, "'nonsense'"),
+        ({"entry_point": "os:nothing"}, "'nothing'"),
+        ({"id": "Own-v7", "entry_point": "a_package_of_mine:Own"}, "Own-v7 .*a_package_of_mine"),
+    ],
+)
+def test_data_of_an_environment_that_is_not_here_is_trained_on_and_not_evaluated(
+    minari_root: Path, changes: dict[str, Any], reason: str
+) -> None:
+    write_minari("me/mine-v0", [[1]], env="Pendulum-v1", eval_env="Pendulum-v1")
+    path = minari_root / "me/mine-v0/data/metadata.json"
+    metadata = json.loads(path.read_text())
+    metadata["eval_env_spec"] = json.dumps(json.loads(metadata["eval_env_spec"]) | changes)
+    path.write_text(json.dumps(metadata))
+    trajectories = load_trajectories(None, "me/mine-v0")
+    check_environment(trajectories)
+    for evaluates in (lambda: check_evaluation(trajectories), lambda: make_environment(trajectories.task)):
+        with pytest.raises(MageError, match=f"cannot be built here: .*{reason.rpartition(' ')[2]}") as caught:
+            evaluates()
+        assert "\n" not in str(caught.value)
 
 
 def test_metadata_that_is_no_table_is_one_sentence(minari_root: Path) -> None:

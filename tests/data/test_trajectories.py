@@ -118,7 +118,7 @@ def test_statistics_of_chunks_are_those_of_all_rows_at_once_to_the_bit(steps: in
     statistics = Statistics.from_trajectories(make_trajectories([steps], observations=observations))
     wide = observations.astype(np.float64)
     np.testing.assert_array_equal(statistics.observation_mean, wide.mean(axis=0).astype(np.float32))
-    std = np.maximum(wide.std(axis=0), MINIMUM_STD).astype(np.float32)
+    std = np.maximum(wide.std(axis=0), MINIMUM_STD if steps > 1 else 1).astype(np.float32)
     np.testing.assert_array_equal(statistics.observation_std, std)
 
 
@@ -127,7 +127,7 @@ def test_a_constant_dimension_becomes_zero_and_does_not_explode() -> None:
     observations[:, 1] = 1e4
     trajectories = make_trajectories([5], observations=observations)
     statistics = Statistics.from_trajectories(trajectories)
-    assert statistics.observation_std[1] == np.float32(MINIMUM_STD)
+    assert statistics.observation_std[1] == 1
     np.testing.assert_array_equal(statistics.normalise(trajectories.rewards, observations)[:, 2], 0)
 
 
@@ -163,3 +163,51 @@ def test_the_description_reports_undiscounted_returns_on_the_scale_of_0_to_100()
     assert summary["normalised_return_mean"] == pytest.approx(30.0)
     assert (summary["episode_length_min"], summary["episode_length_max"]) == (2, 3)
     json.dumps(summary)
+
+
+def spread(*columns: tuple[float, float], steps: int = 1000) -> np.ndarray:
+    """Columns of these means and deviations, as single precision keeps them."""
+    noise = np.random.default_rng(0).normal(size=(steps, len(columns)))
+    mean, std = np.array(columns).T
+    return (mean + std * noise).astype(np.float32)
+
+
+def statistics_of(observations: np.ndarray) -> Statistics:
+    return Statistics.from_trajectories(make_trajectories([len(observations)], observations=observations))
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e-9, 1e-6, 1e-3, 1.0, 1e6, 1e12])
+def test_the_unit_of_the_observations_does_not_matter(unit: float) -> None:
+    observations = spread((0.0, 1.0), (5.0, 2.0), (-0.3, 0.5))
+    plain = statistics_of(observations).normalise(np.zeros(1000), observations)
+    small = (unit * observations.astype(np.float64)).astype(np.float32)
+    np.testing.assert_allclose(statistics_of(small).normalise(np.zeros(1000), small), plain, atol=1e-4)
+
+
+def test_statistics_of_values_of_ordinary_size_are_what_they_were_to_the_bit() -> None:
+    observations = spread((0.0, 1.0), (5.0, 0.01), (100.0, 1e-4), (-3.0, 0.002), (0.0, 1e-3))
+    std = observations.astype(np.float64).std(axis=0)
+    wanted = np.maximum(std, MINIMUM_STD).astype(np.float32)
+    np.testing.assert_array_equal(statistics_of(observations).observation_std[:4], wanted[:4])
+
+
+def test_jitter_beside_ordinary_values_is_not_blown_up() -> None:
+    observations = spread((0.0, 1.0), (0.0, 1e-12))
+    rows = statistics_of(observations).normalise(np.zeros(1000), observations)
+    assert rows[:, 2].std() < 1e-5
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 0.3, -7e-7, 1e4, 123456.7])
+def test_a_constant_is_zero_on_the_data_and_no_more_than_its_change_off_it(value: float) -> None:
+    observations = spread((0.0, 1.0), (value, 0.0))
+    statistics = statistics_of(observations)
+    on = statistics.normalise(np.zeros(1000), observations)[:, 2]
+    off = statistics.normalise(np.zeros(1), observations[:1] + np.float32(0.1))[:, 2]
+    np.testing.assert_allclose(on, 0, atol=1e-6 * max(1, abs(value)))
+    assert abs(off[0]) < 0.2
+
+
+def test_returns_that_overflow_single_precision_are_told() -> None:
+    rewards = np.full(5, 3e38, np.float32)
+    with pytest.raises(MageError, match="beyond single precision"):
+        Statistics.from_trajectories(make_trajectories([5], rewards=rewards))

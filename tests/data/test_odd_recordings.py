@@ -1,0 +1,132 @@
+"""Recordings as people leave them: good data is read, the rest refused in one line that says which episode."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import minari
+import numpy as np
+import pytest
+from gymnasium import spaces
+from minari.data_collector import EpisodeBuffer
+
+from mage.data.check import check_data
+from mage.data.environments import check_environment, check_evaluation
+from mage.data.sources import load_trajectories
+from mage.errors import MageError
+from tests.data.builders import make_trajectories, write_minari
+
+NAME = "me/odd-v0"
+
+
+def store(root: Path, change: Callable[[h5py.Group], None], **metadata: Any) -> None:
+    """A dataset of three episodes of four steps, of which the second is changed."""
+    write_minari(NAME, [[1.0, 2.0, 3.0, 4.0]] * 3, terminated=False)
+    with h5py.File(root / NAME / "data/main_data.hdf5", "a") as file:
+        change(file["episode_1"])
+    path = root / NAME / "data/metadata.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | metadata))
+
+
+def cut(**lengths: int) -> Callable[[h5py.Group], None]:
+    """Keeps so many rows of the named parts, or repeats the last one."""
+
+    def change(episode: h5py.Group) -> None:
+        for name, length in lengths.items():
+            rows = np.asarray(episode[name])
+            del episode[name]
+            episode[name] = rows[np.minimum(np.arange(length), len(rows) - 1)]
+
+    return change
+
+
+def put(**values: Any) -> Callable[[h5py.Group], None]:
+    """Replaces the named parts."""
+
+    def change(episode: h5py.Group) -> None:
+        for name, value in values.items():
+            del episode[name]
+            episode[name] = np.asarray(value)
+
+    return change
+
+
+NO_STEPS = cut(observations=1, actions=0, rewards=0, terminations=0, truncations=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (NO_STEPS, "Episode 1 of the dataset me/odd-v0 has no steps; remove it"),
+        (cut(actions=5), "Episode 1 of the dataset me/odd-v0 has 4 rewards and 5 actions, not 4"),
+        (cut(actions=3), "has 4 rewards and 3 actions, not 4"),
+        (cut(observations=6), "has 4 rewards and 6 observations, not 5"),
+        (cut(observations=3), "has 4 rewards and 3 observations, not 5"),
+        (put(rewards=np.ones((4, 2))), r"rewards of episode 1 .* have shape \(4, 2\); a step has one reward"),
+        (put(rewards=[1, np.nan, 1, 1]), "not finite at step 1 of episode 1"),
+    ],
+)
+def test_an_episode_that_cannot_be_used_is_named(
+    minari_root: Path, change: Callable[[h5py.Group], None], said: str
+) -> None:
+    store(minari_root, change)
+    with pytest.raises(MageError, match=said) as caught:
+        load_trajectories(None, NAME)
+    assert "\n" not in str(caught.value)
+    assert check_data(None, NAME).failed
+
+
+@pytest.mark.parametrize("rewards", [np.arange(4.0)[:, None], np.arange(4), np.arange(4.0).reshape(4, 1, 1)])
+def test_rewards_are_one_a_step_however_they_are_stored(minari_root: Path, rewards: np.ndarray) -> None:
+    store(minari_root, put(rewards=rewards))
+    assert load_trajectories(None, NAME).rewards.tolist() == [1, 2, 3, 4, 0, 1, 2, 3, 1, 2, 3, 4]
+
+
+def test_a_terminal_state_in_the_middle_is_noted_also_by_whoever_finds_the_data_cached(minari_root: Path) -> None:
+    store(minari_root, put(terminations=[False, True, False, False]))
+    for _ in range(2):
+        (note,) = load_trajectories(None, NAME).notes
+        assert "1 episodes of me/odd-v0 go on after a terminal state, the first is episode 1" in note
+    store_anew = "me/whole-v0"
+    write_minari(store_anew, [[1.0, 2.0]])
+    assert load_trajectories(None, store_anew).notes == ()
+    assert len(load_trajectories(None, f"{NAME}+{store_anew}").notes) == 1
+
+
+def test_data_of_a_newer_minari_asks_for_it(minari_root: Path) -> None:
+    store(minari_root, lambda episode: None, minari_version="99.0.0")
+    with pytest.raises(MageError, match=r"recorded by Minari 99\.0\.0, .*--upgrade minari"):
+        load_trajectories(None, NAME)
+
+
+def test_who_evaluates_hears_at_once_that_there_is_no_environment() -> None:
+    trajectories = make_trajectories([2])
+    check_environment(trajectories)
+    with pytest.raises(MageError, match="names no environment"):
+        check_evaluation(trajectories)
+
+
+@pytest.mark.parametrize(
+    ("offset", "spread", "told"), [(1.7e9, 1.0, True), (1e5, 0.1, True), (1e5, 100.0, False), (0.0, 1e-6, False)]
+)
+def test_what_single_precision_cannot_keep_is_told_in_training_and_check(
+    minari_root: Path, offset: float, spread: float, told: bool
+) -> None:
+    box = spaces.Box(-np.inf, np.inf, (2,), np.float64)
+    observations = offset + spread * np.random.default_rng(0).normal(size=(31, 2))
+    last = np.arange(30) == 29
+    episode = EpisodeBuffer(
+        observations=observations,
+        actions=np.zeros((30, 1), np.float32),
+        rewards=np.ones(30),
+        terminations=last & False,
+        truncations=last,
+    )
+    actions = spaces.Box(-1, 1, (1,), np.float32)
+    minari.create_dataset_from_buffers(NAME, [episode], observation_space=box, action_space=actions)
+    notes = load_trajectories(None, NAME).notes
+    assert any("far from zero" in note and "value 0" in note for note in notes) == told
+    levels = [finding.level for finding in check_data(None, NAME).findings if finding.check == "observations"]
+    assert levels == (["warning"] if told else [])
