@@ -40,7 +40,7 @@ def work_unit(file: Path) -> tuple[int, str]:
     text = file.read_text()
     if file.parent.name == "cluster":
         return 1, "cluster"
-    if "pytest.mark.ray" in text:
+    if "pytest.mark.ray" in text or "AlgorithmContract" in text:  # whose tests have one on Ray
         return 0, "ray"
     return 2 if "pytest.mark.slow" in text else 3, str(file)
 
