@@ -10,7 +10,6 @@ from mage import registry
 from mage.config import AlgorithmConfig, field_names, get_field, load_config, make_config
 from tests.config.messages import message_of
 
-ALGORITHMS = registry.built_in()
 SECTIONS = {
     "mage": {"autoencoder", "inverse_dynamics", "transformer", "value", "policy"},
     "bc": {"behaviour_cloning"},
@@ -27,6 +26,8 @@ STAGES = {
     "iql": ("critic",),
     "cql": ("critic",),
 }
+
+ALGORITHMS = tuple(STAGES)
 
 
 def kind_of(algorithm: str) -> type[AlgorithmConfig]:
