@@ -1,0 +1,1 @@
+"""What MAGE costs on a GPU: `python -m benchmarks.gpu`."""
