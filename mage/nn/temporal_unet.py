@@ -119,13 +119,22 @@ class TemporalUnet(nn.Module):
         width: of the time embedding, and with the multipliers of the resolutions, from fine to coarse.
         multipliers: of the width.
         attention: over time, at every resolution.
+        shown: steps of a plan that every other step is shown, and how far it lies between them; as published, none.
     """
 
-    def __init__(self, values: int, width: int, multipliers: Sequence[int], attention: bool = False) -> None:
+    def __init__(
+        self,
+        values: int,
+        width: int,
+        multipliers: Sequence[int],
+        attention: bool = False,
+        shown: Sequence[int] = (),
+    ) -> None:
         super().__init__()
-        widths = [width * factor for factor in multipliers]
+        widths, self.shown = [width * factor for factor in multipliers], shown
         self.embed_level = TimeEmbedding(width)
-        self.down = DownPath(values, widths, width, attention, keeps_last=True)
+        inputs = values * (1 + len(shown)) + bool(shown)
+        self.down = DownPath(inputs, widths, width, attention, keeps_last=True)
         self.middle_in = Resolution(widths[-1], widths[-1], width, attention)
         # as published: the finest resolution is not carried over, the coarsest is
         pairs = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
@@ -135,11 +144,20 @@ class TemporalUnet(nn.Module):
 
     def forward(self, plan_NHD: Tensor, level_N: Tensor) -> Tensor:
         time_NE = self.embed_level(level_N)
-        x_NCH, said = self.down(plan_NHD.transpose(1, 2), time_NE)
+        x_NCH, said = self.down(self._inputs(plan_NHD).transpose(1, 2), time_NE)
         x_NCH = self.middle_in(x_NCH, time_NE)
         for resolution, double in zip(self.up, self.doubles, strict=True):
             x_NCH = double(resolution(torch.cat([x_NCH, said.pop()], 1), time_NE))
         return self.out(x_NCH).transpose(1, 2)
+
+    def _inputs(self, plan_NHD: Tensor) -> Tensor:
+        """The plans, and beside every step what it is shown."""
+        if not self.shown:
+            return plan_NHD
+        plans, horizon, _ = plan_NHD.shape
+        time_H = torch.linspace(-1, 1, horizon, device=plan_NHD.device)
+        beside = [plan_NHD[:, [step]].expand_as(plan_NHD) for step in self.shown]
+        return torch.cat([plan_NHD, *beside, time_H.view(1, -1, 1).expand(plans, -1, -1)], 2)
 
 
 class PlanValue(nn.Module):

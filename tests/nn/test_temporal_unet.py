@@ -38,3 +38,12 @@ def test_a_network_sees_the_level_and_all_of_its_own_plan(network: torch.nn.Modu
     (gradient_NHD,) = torch.autograd.grad(said[1].pow(2).sum(), plan_NHD)
     assert [bool(gradient_HD.any()) for gradient_HD in gradient_NHD] == [False, True, False]
     assert gradient_NHD[1].all()
+
+
+def test_every_step_can_be_shown_the_ends_of_its_plan_and_when_it_is() -> None:
+    network, plan_NHD = TemporalUnet(2, 8, (1, 2), shown=(0, -1)), torch.randn(3, 6, 2)
+    beside_NHC = network._inputs(plan_NHD)
+    assert torch.equal(beside_NHC[:, 4, :6], torch.cat([plan_NHD[:, 4], plan_NHD[:, 0], plan_NHD[:, -1]], 1))
+    torch.testing.assert_close(beside_NHC[1, :, 6], torch.tensor([-1, -0.6, -0.2, 0.2, 0.6, 1]))
+    assert network(plan_NHD, torch.tensor([0, 1, 2])).shape == plan_NHD.shape
+    assert torch.equal(TemporalUnet(2, 8, (1, 2))._inputs(plan_NHD), plan_NHD)
