@@ -37,9 +37,16 @@ class PlanConfig(Component):
 
     horizon: int = Field(32, ge=2, description="steps of a plan; a multiple of 2 to the number of halvings")
     denoising_steps: int = Field(20, ge=2, description="levels of noise")
-    width: int = Field(32, ge=8, description="channels, times the multipliers, and of the embedded level of noise")
+    width: int = Field(
+        32, ge=8, multiple_of=4, description="channels, times the multipliers, and of the embedded level of noise"
+    )
     multipliers: tuple[int, ...] = Field((1, 2, 4, 8), min_length=1, description="of the width, from fine to coarse")
     attention: bool = Field(False, description="linear attention over time in the denoiser")
+    show_ends: bool = Field(
+        False,
+        description="every step of a plan is shown what is known of it, the start and the goal (ours); as published, "
+        "that has to make its way through the convolutions",
+    )
     normaliser: Literal["limits", "deviations"] = Field(
         "deviations", description="of states and actions: their limits to [-1, 1], and predictions clipped to that; or"
     )
@@ -177,14 +184,16 @@ class Diffuser(Algorithm[DiffuserConfig]):
                     "horizon": 128,
                     "denoising_steps": 20,
                     "multipliers": (1, 2, 2, 2),
+                    # without it so short a training makes good plans, but elsewhere than between start and goal
+                    "show_ends": True,
                     "normaliser": "limits",
                     "padding": "none",
                     "action_weight": 1.0,
-                    "average_start": 1000,
+                    "average_start": 500,
                 },
                 "goal": {"columns": (4, 5)},
                 "planning": PLANNED_ONCE,
-                "training": {"diffusion": {"steps": 4000, "batch_size": 32}, "value": {"steps": 0}},
+                "training": {"diffusion": {"steps": 1000, "batch_size": 32}, "value": {"steps": 0}},
             },
         },
         # walker2d and hopper of github.com/jannerm/diffuser; its halfcheetah has plan.horizon=4, multipliers (1, 4, 8),
@@ -243,7 +252,9 @@ class Diffuser(Algorithm[DiffuserConfig]):
         self.layout = Layout(*sizes, config.goal)
         values = self.layout.values
         self.process = Diffusion(plan.denoising_steps)
-        self.denoiser = TemporalUnet(values, plan.width, plan.multipliers, plan.attention)
+        known = (0, -1) if config.goal.columns else (0,)
+        shown = known if plan.show_ends else ()
+        self.denoiser = TemporalUnet(values, plan.width, plan.multipliers, plan.attention, shown)
         self.denoiser_average = self._average_of(self.denoiser)
         self.value: PlanValue | None = None
         if config.training.value.steps:
@@ -359,7 +370,9 @@ class Diffuser(Algorithm[DiffuserConfig]):
         )
         if self.value is not None:
             worth_BN = self.value_average(plan_NHD, levels_of(plan_NHD, 0)).view(-1, planning.plans)
-            plan_NHD = plan_NHD.unflatten(0, worth_BN.shape)[torch.arange(len(worth_BN)), worth_BN.argmax(1)]
+            plan_NHD = plan_NHD.unflatten(0, worth_BN.shape)[
+                torch.arange(len(worth_BN), device=self.device), worth_BN.argmax(1)
+            ]
         action_BHA, seen_BHS = self.normaliser.restore(plan_NHD).tensor_split([self.sizes.action], -1)
         kept = self.layout.kept
         return Plan(action_BHA, seen_BHS * self.deviation_Y[1:][kept] + self.mean_Y[1:][kept], seen.step)

@@ -34,7 +34,7 @@ SMALL: dict[str, Any] = {
 UNGUIDED = ["planning.plans=1", "training.value.steps=0"]
 # the second column is the episode's number: the same from its start to its end
 MAZE = [*UNGUIDED, "plan.normaliser=limits", "plan.padding=none", "goal.columns=[1]", "goal.position=[0]"]
-MAZE += ["goal.velocity=[2]", "planning.replan_every=null", "planning.follow=states"]
+MAZE += ["goal.velocity=[2]", "plan.show_ends=true", "planning.replan_every=null", "planning.follow=states"]
 KINDS = {"guided": [], "maze": MAZE}
 ENVIRONMENTS = 3
 
@@ -285,6 +285,7 @@ PUBLISHED = [
             "plan.normaliser": "limits",
             "plan.padding": "none",
             "plan.action_weight": 1,
+            "plan.show_ends": False,
             "goal.columns": (4, 5),
             "planning.plans": 1,
             "planning.replan_every": None,
