@@ -17,6 +17,7 @@ SECTIONS = {
     "dt": {"decision_transformer"},
     "iql": {"iql"},
     "cql": {"cql"},
+    "diffuser": {"plan", "value", "goal", "planning"},
 }
 STAGES = {
     "mage": ("autoencoder", "transformer", "inverse_dynamics", "value"),
@@ -25,6 +26,7 @@ STAGES = {
     "dt": ("reference",),
     "iql": ("critic",),
     "cql": ("critic",),
+    "diffuser": ("diffusion", "value"),
 }
 
 ALGORITHMS = tuple(STAGES)
@@ -111,6 +113,20 @@ OTHER_VALUES: dict[str, Any] = {
     "cql.target_rate": 0.5,
     "cql.normalise_observations": False,
     "training.critic.actor.decay": "cosine",
+    "plan.horizon": 64,
+    "plan.width": 64,
+    "plan.multipliers": [1, 2, 4],
+    "plan.attention": True,
+    "plan.show_ends": True,
+    "plan.normaliser": "limits",
+    "plan.padding": "last",
+    "plan.average_rate": 0.5,
+    "value.discount": 0.5,
+    "value.in_deviations": True,
+    "goal.columns": [4, 5],
+    "goal.position": [2, 3],
+    "goal.velocity": [0, 1],
+    "planning.follow": "states",
     "training.reweight_by_return": True,
     "training.device": "cpu",
     "evaluation.episodes": 7,
@@ -120,6 +136,7 @@ OTHER_VALUES: dict[str, Any] = {
 # what some fields can only be changed from
 BASES = {
     "policy.candidates": ["policy.sampling=sample"],
+    "planning.plans": ["training.value.steps=5"],
     "value": ["training.value.steps=5"],
     "training.value": ["training.value.steps=5"],
     "training.inverse_dynamics": ["training.inverse_dynamics.steps=5"],
@@ -157,4 +174,7 @@ def test_the_hash_is_the_same_in_another_process() -> None:
 
 
 def test_an_algorithm_without_a_stage_that_runs_share_has_no_key_of_one() -> None:
-    assert {name for name in ALGORITHMS if make_config({"algorithm": name}).shared_key() is not None} == {"mage"}
+    assert {name for name in ALGORITHMS if make_config({"algorithm": name}).shared_key() is not None} == {
+        "mage",
+        "diffuser",
+    }
