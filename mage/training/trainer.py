@@ -118,7 +118,7 @@ class Trainer:
         """Steps (over all stages) at which a scheduler may look: `evaluations` evenly spaced points inside the last
         stage in whose midst the policy may be judged, then the end.
         """
-        judged = [stage for stage in self.stages if stage.acts][-1]
+        judged = ([stage for stage in self.stages if stage.acts] or self.stages)[-1]
         before, steps = self._starts_at(judged.name), judged.config.steps
         inside = [before + steps * (i + 1) // (evaluations + 1) for i in range(evaluations)]
         return sorted({*inside, self.total_steps})
