@@ -126,10 +126,13 @@ def _is_readable(tune: Path) -> bool:
         pickle.loads((tune / "tuner.pkl").read_bytes())
         newest = max(tune.glob("experiment_state-*.json"))
         stamp = newest.stem.removeprefix("experiment_state-")
-        for state in tune.glob(f"*-{stamp}.json"):
-            json.loads(state.read_text())
-        for state in tune.glob(f"*-{stamp}.pkl"):
-            pickle.loads(state.read_bytes())
+        for state in [*tune.glob(f"*-{stamp}.json"), *tune.glob(f"*-{stamp}.pkl")]:
+            _read(state.read_bytes())
     except Exception:  # of whatever class, from a pickle that was cut
         return False
     return True
+
+
+def _read(state: bytes) -> Any:
+    """One of Tune's files. What it calls JSON is a pickle where trials are named and not proposed."""
+    return pickle.loads(state) if state.startswith(pickle.PROTO) else json.loads(state)

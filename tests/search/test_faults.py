@@ -25,9 +25,6 @@ SCRIPT = Path(__file__).parents[2] / "tune" / "compare_algorithms.py"
 OPTIONS = [
     "--scenarios",
     "maze2d-umaze",
-    "--variants",
-    "mage",
-    "bc",
     "--seeds",
     "2",
     "--episodes",
@@ -66,7 +63,9 @@ class Driver:
     def __init__(self, out: Path, *options: str, program: Sequence[str] = (), log: Path | None = None) -> None:
         self.out = out
         self.log = (log or out.parent) / f"{time.monotonic_ns()}.log"
-        command = [sys.executable, *program, str(SCRIPT), "--out", str(out), *OPTIONS, "--set", *CHANGES, *options]
+        variants = [] if "--variants" in options else ["--variants", "mage", "bc"]
+        asked = [*OPTIONS, *variants, "--set", *CHANGES, *options]
+        command = [sys.executable, *program, str(SCRIPT), "--out", str(out), *asked]
         with self.log.open("w") as stream:
             self.process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True)
 

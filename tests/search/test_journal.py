@@ -133,3 +133,14 @@ def test_a_sweep_of_variants_needs_no_journal(folder: Path) -> None:
     tune_files(folder)
     (folder / JOURNAL).unlink()
     assert can_go_on(folder, False, pytest.fail)
+
+
+def test_a_sweep_of_variants_goes_on_though_what_tune_calls_json_is_a_pickle(folder: Path) -> None:
+    (folder / JOURNAL).unlink()
+    pickled = tune_files(folder) / "basic-variant-state-2026-01-01_00-00-00.json"
+    pickled.write_bytes(pickle.dumps({"remaining": 3}))
+    assert can_go_on(folder, False, pytest.fail)
+    pickled.write_bytes(pickle.dumps({"remaining": 3})[:-4])
+    said: list[str] = []
+    assert not can_go_on(folder, False, said.append)
+    assert "cannot be read" in said[0]
