@@ -197,7 +197,7 @@ def test_a_job_takes_the_code_along_and_neither_runs_nor_secrets_nor_the_environ
         (folder / left).write_text("left")
     create_package(str(folder), package, include_gitignore=False)
     files = set(zipfile.ZipFile(package).namelist())
-    assert {"tune/sweep_adroit.py", "mage/api.py", "mage/scenarios.yaml", "mage/presets/paper.yaml"} <= files
+    assert {"tune/sweep_adroit.py", "mage/api.py", "mage/scenarios.yaml", "mage/algorithms/mage/presets.yaml"} <= files
     modules = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "mage").rglob("*.py")}
     assert modules <= files
     assert {name.split("/")[0] for name in files} - {""} == {".rayignore", "mage", "tune"}
