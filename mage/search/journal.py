@@ -134,5 +134,5 @@ def _is_readable(tune: Path) -> bool:
 
 
 def _read(state: bytes) -> Any:
-    """One of Tune's files. What it calls JSON is a pickle where trials are named and not proposed."""
+    """One of Tune's files. It pickles the state of a search, too, into what it calls JSON."""
     return pickle.loads(state) if state.startswith(pickle.PROTO) else json.loads(state)
