@@ -298,7 +298,9 @@ def toy_data() -> Trajectories:
             rows["rewards"].append(reward)
     environment.close()
     return Trajectories(
-        **{name: np.asarray(values, np.float32) for name, values in rows.items()},
+        observations=np.asarray(rows["observations"], np.float32),
+        actions=np.asarray(rows["actions"], np.float32),
+        rewards=np.asarray(rows["rewards"], np.float32),
         terminations=np.zeros(EPISODES, bool),
         episode_starts=np.arange(0, (EPISODES + 1) * EPISODE_STEPS, EPISODE_STEPS, dtype=np.int64),
         task=_toy_task(spec),
