@@ -7,6 +7,7 @@ pickles the path of its journal, and stops at a line that was cut off; Tune stop
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import time
 from collections.abc import Mapping
@@ -28,10 +29,11 @@ class RunJournal(JournalFileBackend):
     A journal file is safe on a shared disk, and optuna-dashboard opens it.
     """
 
-    folder: ClassVar[Path] = Path()
+    folder: ClassVar[Path | None] = None
 
     def __init__(self) -> None:
-        super().__init__(str(RunJournal.folder / JOURNAL))
+        # where Ray hands it to a process that sweeps nothing, it must not make a file in whatever folder that is
+        super().__init__(str(RunJournal.folder / JOURNAL) if RunJournal.folder else os.devnull)
 
     def __getstate__(self) -> dict[str, Any]:
         return {}

@@ -144,3 +144,13 @@ def test_a_sweep_of_variants_goes_on_though_what_tune_calls_json_is_a_pickle(fol
     said: list[str] = []
     assert not can_go_on(folder, False, said.append)
     assert "cannot be read" in said[0]
+
+
+def test_a_journal_that_another_process_is_handed_makes_no_file_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sent = pickle.dumps(RunJournal())
+    monkeypatch.setattr(RunJournal, "folder", None)
+    monkeypatch.chdir(tmp_path)
+    pickle.loads(sent)
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
