@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import os
 import pkgutil
 import sys
 from collections.abc import Mapping
@@ -110,9 +111,26 @@ def make_importable(name: str) -> str:
         if not path.is_file():
             raise MageError(f"there is no file {path} for the algorithm {name}")
         folder, module = path.parent, path.stem
+    look_in(folder)
+    known = os.environ.get("PYTHONPATH", "")
+    if str(folder) not in known.split(os.pathsep):  # for the processes of a Ray that this one starts
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(folder), known]))
+    return f"{module}:{class_name}"
+
+
+def look_in(folder: str | Path) -> None:
+    """Puts a folder where Python looks for modules."""
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
-    return f"{module}:{class_name}"
+
+
+def folder_of(name: str) -> str | None:
+    """Of an algorithm that is a class in an imported module, the folder from which it was imported; else None."""
+    module = sys.modules.get(name.partition(":")[0].partition(".")[0]) if ":" in name else None
+    if module is None or not module.__file__:
+        return None
+    place = Path(module.__file__).absolute().parent
+    return str(place.parent if hasattr(module, "__path__") else place)
 
 
 def checked(found: Any, name: str) -> type[Algorithm[Any]]:

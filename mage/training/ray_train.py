@@ -24,6 +24,7 @@ from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, Sc
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.callback import UserCallback
 
+from mage import registry
 from mage.config import AlgorithmConfig, make_config
 from mage.data.trajectories import Trajectories
 from mage.distributed import rank
@@ -98,6 +99,7 @@ def train_with_ray(
     settings = {
         "trajectories": trajectories,
         "config": config.model_dump(mode="json"),
+        "folder": registry.folder_of(config.algorithm),
         "seeds": list(seeds),
         "artefacts": str(artefacts) if artefacts else None,
         "board": board,
@@ -137,6 +139,8 @@ def train_with_ray(
 
 def train_loop(settings: dict[str, Any]) -> None:
     """What each Ray Train worker runs: all seeds, up to one milestone after the other."""
+    if settings["folder"]:  # of a class of the user's own
+        registry.look_in(settings["folder"])
     config = make_config(settings["config"])
     torch.set_num_threads(config.training.threads)
     trajectories = ray.get(settings["trajectories"])
