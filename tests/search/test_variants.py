@@ -32,7 +32,7 @@ def test_variants_are_trained_once_each_share_their_stage_1_fail_alone_and_resum
     assert dict(zip(results["variant"], results["algorithm"], strict=True))["bc"] == "bc"
     hashes = {config.hash() for name, config in settings.variant_configs("maze2d-umaze").items() if name != "diverges"}
     assert set(results["config_hash"]) == hashes
-    assert len(list((folder / "autoencoders").glob("autoencoder-*"))) == 1
+    assert len(list((folder / "artefacts").glob("autoencoder-*"))) == 1
     trials = pd.read_parquet(out / "trials.parquet")
     assert dict(zip(trials["variant"], trials["status"], strict=True)) == dict.fromkeys(
         set(results["variant"]), "finished"
