@@ -1,6 +1,5 @@
 """Algorithms from outside the package: a class in a file of the user's, and an installed plug-in."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -10,7 +9,6 @@ from pathlib import Path
 import pytest
 import typer
 
-import mage
 from mage import cli, registry
 from mage.errors import MageError
 from mage.testing import AlgorithmContract
@@ -91,18 +89,6 @@ def test_an_installed_plug_in_is_listed_trained_evaluated_and_inspected(
     sys.path.remove(str(installed))
     with pytest.raises(MageError, match="there is no algorithm 'percent_bc'"):
         run("evaluate", folder, "--episodes", "2")
-
-
-@pytest.mark.ray
-def test_an_installed_plug_in_is_swept_on_ray(installed: Path, tiny_maze_here: Path, tmp_path: Path) -> None:
-    paths = [str(installed), str(Path(mage.__file__).parents[1])]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
-    program = "import sys; from mage.cli import main; main(sys.argv[1:])"
-    arguments = ["sweep", "maze2d-umaze", "--algorithm", "percent_bc", "--space", "share=[0.1,0.5]", "--trials", "2"]
-    command = [sys.executable, "-c", program, *arguments, "--address", "local", "--out", "sweep", *changes()]
-    swept = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
-    assert swept.returncode == 0, swept.stderr
-    assert "2 of 2 trials finished" in swept.stdout
 
 
 @pytest.mark.slow
