@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -47,7 +49,7 @@ class Placement:
     """What one training run takes of the cluster.
 
     Attributes:
-        workers: Ray Train workers (DDP when more than one), each on one node, together on any.
+        workers: Ray Train workers (their gradients are averaged), each on one node, together on any.
         cpus_per_worker: as it says.
         gpus_per_worker: 0 to 1; workers with a fraction of a GPU share it, with each other or with evaluation.
         backend: `nccl` or `gloo`; nccl refuses two workers of a run on one GPU.
@@ -126,7 +128,8 @@ def train_with_ray(
         ),
     )
     try:
-        result = trainer.fit()
+        with interrupts_kept():
+            result = trainer.fit()
     except TrainingFailedError as error:
         raise as_mage_error(error) from None
     if result.checkpoint is None:
@@ -135,6 +138,17 @@ def train_with_ray(
         check_seal(folder)
         folders = [seed_folder(folder, seed) for seed in seeds]
         return [Trained(load_policy(own), read_history(own), read_inspection(own)) for own in folders]
+
+
+@contextmanager
+def interrupts_kept() -> Iterator[None]:
+    """Ctrl-C afterwards does what it did before; Ray Train leaves a handler that asks a controller which is gone."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
 
 
 def train_loop(settings: dict[str, Any]) -> None:

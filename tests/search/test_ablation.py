@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mage import scenarios
 from mage.algorithms.mage.algorithm import Mage
 from mage.algorithms.mage.config import MageConfig
-from mage.config import AlgorithmConfig, get_field, load_config, preset_names
+from mage.config import AlgorithmConfig, algorithm_of, concerning, get_field, load_config, preset_names
 from mage.data.trajectories import Statistics, Trajectories
 from mage.errors import MageError
 from mage.interface import Sizes
@@ -179,8 +179,9 @@ def test_every_row_that_changes_more_than_a_size_can_be_trained_and_acts(number:
     observations = tiny_maze.observations[:3]
     (table,) = get_tables([number])
     for name, overrides in table.overrides("cpu", TINY).items():
-        small = (*TINY, *overrides) if name.endswith("CQL") else (*TINY, "training.value.steps=0", *overrides)
-        trainer = Trainer(tiny_maze, load_config("cpu", small, "maze2d"), seed=0)
+        small = TINY if name.endswith("CQL") else (*TINY, "training.value.steps=0")
+        own = concerning((*small, "training.reference.steps=2"), algorithm_of(overrides), {"mage", "dt"})
+        trainer = Trainer(tiny_maze, load_config("cpu", own + tuple(overrides), "maze2d"), seed=0)
         trainer.advance(trainer.total_steps)
         generators = [torch.Generator().manual_seed(number) for number in range(3)]
         actions = trainer.policy().act(observations, generators=generators)

@@ -36,7 +36,6 @@ CHANGES = [
     *SMALL,
     "training.autoencoder.steps=600",
     "training.transformer.steps=600",
-    "training.reference.steps=600",
     "training.checkpoint_every=100",
     "training.log_every=50",
 ]
@@ -63,8 +62,8 @@ class Driver:
     def __init__(self, out: Path, *options: str, program: Sequence[str] = (), log: Path | None = None) -> None:
         self.out = out
         self.log = (log or out.parent) / f"{time.monotonic_ns()}.log"
-        variants = [] if "--variants" in options else ["--variants", "mage", "bc"]
-        asked = [*OPTIONS, *variants, "--set", *CHANGES, *options]
+        both = ["--variants", "mage", "bc", "--set", "training.reference.steps=600"]
+        asked = [*OPTIONS, *([] if "--variants" in options else both), "--set", *CHANGES, *options]
         command = [sys.executable, *program, str(SCRIPT), "--out", str(out), *asked]
         with self.log.open("w") as stream:
             self.process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True)

@@ -1,5 +1,6 @@
 """Training on Ray Train workers is the training of this process."""
 
+import signal
 import threading
 import time
 from functools import partial
@@ -27,8 +28,10 @@ def test_one_ray_worker_gives_the_loss_curve_and_the_inspection_of_a_plain_proce
     ray_cluster: None, tiny_maze: Trajectories, tiny_config: MageConfig, tiny_trainer: Trainer, tmp_path: Path
 ) -> None:
     told: list[Message] = []
+    interrupted = signal.getsignal(signal.SIGINT)
     with shown_board(told.append) as board:
         trained = train_with_ray(ray.put(tiny_maze), tiny_config, [0, 1], "run", tmp_path, board=board, trial="a")
+    assert signal.getsignal(signal.SIGINT) is interrupted
     (policy, history, inspection), (other_policy, other_history, _) = trained
     assert (policy.training_seed, other_policy.training_seed) == (0, 1)
     assert history == tiny_trainer.history
