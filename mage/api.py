@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import operator
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,12 +18,12 @@ from mage.data.sources import load_trajectories
 from mage.data.trajectories import Trajectories
 from mage.errors import MageError
 from mage.evaluation.episodes import evaluate_policies
-from mage.files import as_path, check_no_address, expand_variables, kept_or_told, write_text
+from mage.files import as_path, expand_variables, kept_or_told
 from mage.inspection.read import inspect_run, inspect_sweep, is_sweep
 from mage.interface.policy import Policy
 from mage.interface.policy import load_policy as read_policy
 from mage.results.tensorboard import FOLDER, EventFile
-from mage.run_directory import check_free, differences
+from mage.run_directory import TRAINING, Differences, differences
 from mage.training.artefacts import Log
 from mage.training.checkpoint import keep_checkpoint, resume_training
 from mage.training.inspection import inspect_training
@@ -80,7 +79,7 @@ def train(
     for note in trajectories.notes:
         log(note)
     if folder:
-        write_text(folder / "config.json", json.dumps(config.model_dump(mode="json"), indent=1))
+        TRAINING.write(folder, config.model_dump(mode="json"))
     if crew:
         trained = _train_on_workers(trajectories, config, seed, crew, folder, log)
     else:
@@ -228,25 +227,13 @@ def check_run_directory(out: str | Path, config: AlgorithmConfig, resume: bool) 
         MageError: it is taken, an address or, to resume, holds no run or one of another configuration.
     """
     folder = as_path(out)
-    if not resume:
-        check_free(folder)
-        return folder
-    check_no_address(folder)
-    path = folder / "config.json"
-    if not path.is_file():
-        raise MageError(f"there is no run to resume in {folder}: config.json is missing; leave --resume out")
-    try:
-        then = make_config(json.loads(path.read_text()), from_disk=True)
-    except (OSError, TypeError, ValueError, MageError):
-        raise MageError(f"{path} is damaged or of another version of mage; use a new --out") from None
-    if then.hash() != config.hash():
-        differ = differences(then.model_dump(mode="json"), config.model_dump(mode="json"))
-        told = ", ".join(f"{field} (then {before}, now {now})" for field, (before, now) in list(differ.items())[:3])
-        more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
-        raise MageError(
-            f"the run in {folder} was started with another configuration: {told}{more}; repeat the first command with "
-            "--resume, or use a new --out"
-        )
+
+    def differing() -> Differences:
+        then = TRAINING.read(folder, partial(make_config, from_disk=True))
+        same = then.hash() == config.hash()  # of what determines the result
+        return {} if same else differences(then.model_dump(mode="json"), config.model_dump(mode="json"))
+
+    TRAINING.check(folder, resume, differing)
     return folder
 
 

@@ -1,16 +1,88 @@
-"""Who may have a run directory: a new run, one that goes on, or the next try of one that failed before it began."""
+"""Who may have a run directory: a new run, one that goes on, or the next try of one that failed before it began.
+
+One rule for trainings, sweeps and ablations, `Kind.check`.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mage.errors import MageError
-from mage.files import check_no_address
+from mage.files import check_no_address, write_text
 
-CONFIG, SWEEP, STATUS = "config.json", "sweep.json", "status.json"
+STATUS = "status.json"
+
+Differences = Mapping[str, tuple[Any, Any]]
+"""By dotted field: what a run was started with, and what it is to go on with."""
+Settings = TypeVar("Settings")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of run, as messages call it, and the files of which one at least is in the directory of each.
+
+    The first of them says in JSON what the run was started with.
+    """
+
+    name: str
+    files: tuple[str, ...]
+
+    @property
+    def file(self) -> str:
+        """That which says what the run was started with."""
+        return self.files[0]
+
+    def check(self, out: Path, resume: bool, differing: Callable[[], Differences] = dict) -> None:
+        """Makes sure that a run may have the directory: free for a new one; to resume, with the same one in it.
+
+        Args:
+            differing: in what the run in the directory differs from the one that is to go on.
+
+        Raises:
+            MageError: it may not, or the directory is an address.
+        """
+        check_no_address(out)
+        if not resume:
+            check_free(out)
+            return
+        self.check_there(out)
+        differ = list(differing().items())
+        if differ:
+            told = ", ".join(f"{field} (then {then}, now {now})" for field, (then, now) in differ[:3])
+            more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
+            raise MageError(
+                f"the {self.name} in {out} was started with other settings: {told}{more}; "
+                "repeat the first command with --resume, or choose another --out"
+            )
+
+    def check_there(self, out: Path) -> None:
+        """MageError where the directory holds no such run."""
+        if not any((out / file).is_file() for file in self.files):
+            missing = f"{' and '.join(self.files)} {'are' if len(self.files) > 1 else 'is'} missing"
+            raise MageError(f"there is no {self.name} in {out}: {missing}; give the --out of the first run")
+
+    def read(self, out: Path, understand: Callable[[dict[str, Any]], Settings]) -> Settings:
+        """What the run in a directory was started with; MageError where there is none, or it is not understood."""
+        self.check_there(out)
+        path = out / self.file
+        try:
+            return understand(dict(json.loads(path.read_text())))
+        except (OSError, TypeError, ValueError, MageError):
+            raise MageError(
+                f"{path} is damaged or of another version of mage; use the mage that wrote it, or choose another --out"
+            ) from None
+
+    def write(self, out: Path, settings: Mapping[str, Any]) -> None:
+        """Makes the directory that of a run which is started with these settings."""
+        write_text(out / self.file, json.dumps(settings, indent=1))
+
+
+TRAINING = Kind("run", ("config.json",))
+SWEEP = Kind("sweep", ("sweep.json",))
 
 
 def check_free(out: Path) -> None:
@@ -19,9 +91,8 @@ def check_free(out: Path) -> None:
     What a command has left that failed before it trained anything is no run, and is removed.
 
     Raises:
-        MageError: something else is there, or it is an address.
+        MageError: something else is there.
     """
-    check_no_address(out)
     if not out.exists():
         return
     if out.is_dir():
@@ -40,7 +111,7 @@ def _is_of_no_run(path: Path) -> bool:
 
         status = read_status(path.parent)
         return status is not None and not status.trials and not status.has_driver_here()
-    keys = {CONFIG: "training", SWEEP: "scenarios"}
+    keys = {TRAINING.file: "training", SWEEP.file: "scenarios"}
     if path.name not in keys:
         return False
     try:

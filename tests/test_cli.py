@@ -345,7 +345,7 @@ def test_a_place_without_a_policy_or_results_is_named(tmp_path: Path) -> None:
     assert f"no results at {tmp_path}" in error_of("results", "show", tmp_path)
     assert "there is nothing at" in error_of("results", "compare", tmp_path / "absent")
     assert "nothing to pull from" in error_of("results", "pull", tmp_path, "--to", tmp_path / "here")
-    assert "no run to resume" in error_of("train", "maze2d-umaze", "--resume", "--out", tmp_path / "absent")
+    assert "there is no run in" in error_of("train", "maze2d-umaze", "--resume", "--out", tmp_path / "absent")
 
 
 @pytest.mark.parametrize("arguments", [["train", "maze2d-umaze", "--seed", "-1"], ["evaluate"], ["tarin"], ["--fast"]])

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from mage.config import get_field, load_config
+from mage.config import get_field, load_config, make_config
 from mage.errors import MageError
 from mage.results.status import SweepStatus, TrialStatus, write_status
-from mage.run_directory import check_free, differences
-from mage.search.script import make_settings
-from mage.search.settings import claim_directory
+from mage.run_directory import SWEEP, TRAINING, Differences, Kind, check_free, differences
+from mage.search.settings import claim_directory, make_settings
 from mage.search.watching import waiting
 
 SETTINGS = make_settings(scenarios=["maze2d-umaze", "pen-expert"], space={"transformer.depth": [1, 2]})
@@ -83,6 +82,46 @@ def test_a_sweep_that_another_process_is_about_to_begin_is_left_alone(tmp_path: 
         with pytest.raises(MageError, match="exists"):
             check_free(tmp_path / "run")
         other.kill()
+
+
+@pytest.mark.parametrize(
+    "kind", [TRAINING, SWEEP, Kind("ablation run", ("a.json", "b.json"))], ids=lambda kind: kind.name
+)
+def test_a_directory_is_free_or_holds_the_run_that_goes_on(kind: Kind, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(MageError, match=rf"no {kind.name} in {out}: {kind.file} .*missing; give the --out"):
+        kind.check(out, resume=True)
+    kind.check(out, resume=False)
+    kind.write(out, {"depth": 2})
+    (out / "begun").touch()
+    kind.check(out, resume=True)
+    with pytest.raises(MageError, match="exists; choose another --out"):
+        kind.check(out, resume=False)
+    assert kind.read(out, dict) == {"depth": 2}
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_no_run_is_in_a_bucket(resume: bool) -> None:
+    with pytest.raises(MageError, match="is an address"):
+        TRAINING.check(Path("s3://bucket/run"), resume)
+
+
+def test_a_run_goes_on_only_as_it_was_started_and_is_told_the_first_three_differences(tmp_path: Path) -> None:
+    SWEEP.write(tmp_path, {})
+
+    def differing() -> Differences:
+        return dict.fromkeys("abcde", (1, 2))
+
+    told = r"a \(then 1, now 2\), b .*, c \(then 1, now 2\) and 2 more; repeat the first command with --resume"
+    with pytest.raises(MageError, match=told):
+        SWEEP.check(tmp_path, True, differing)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"algorithm": 3}'])
+def test_what_is_not_understood_is_said_to_be_damaged_or_of_another_version(text: str, tmp_path: Path) -> None:
+    (tmp_path / TRAINING.file).write_text(text)
+    with pytest.raises(MageError, match=r"config\.json is damaged or of another version of mage"):
+        TRAINING.read(tmp_path, make_config)
 
 
 def test_differences_are_named_by_their_fields() -> None:

@@ -7,13 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mage import scenarios
 from mage.config import AlgorithmConfig, algorithm_of, concerning, load_config
 from mage.errors import MageError
-from mage.files import write_text
-from mage.run_directory import check_free
+from mage.run_directory import SWEEP, Differences, differences
 from mage.search.space import read_space
 
 SWEEP_VERSION = 3  # of sweep.json
@@ -71,7 +70,7 @@ class SweepSettings(BaseModel):
         None, ge=1, description="evaluation episodes a training seed; by default the scenario's"
     )
     dataset_namespace: str | None = None
-    search_seed: int = 0
+    search_seed: int = Field(0, ge=0)
     intermediate_evaluations: int | None = Field(
         None,
         ge=0,
@@ -112,6 +111,14 @@ class SweepSettings(BaseModel):
             self.__dict__["space"] = read_space(self.space, algorithm_of(self.overrides, self.algorithm))
         return self
 
+    def check_configs(self) -> None:
+        """MageError where a configuration that all else starts from cannot be, or a scenario is none."""
+        for scenario in self.scenarios:
+            if self.variants is None:
+                self.config(scenario)
+            else:
+                self.variant_configs(scenario)
+
     def _load(self, scenario: str, own: tuple[str, ...]) -> AlgorithmConfig:
         algorithm = algorithm_of(self.overrides + own, self.algorithm)
         variants = (self.variants or {}).values()
@@ -140,59 +147,45 @@ class SweepSettings(BaseModel):
         return self
 
 
+def make_settings(**values: object) -> SweepSettings:
+    """Validated sweep settings; MageError with one line where a value is out of range."""
+    try:
+        return SweepSettings.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = ".".join(str(part) for part in problem["loc"])
+        told = f"{field}: {problem['msg']} (got {problem['input']!r})" if field else problem["msg"]
+        raise MageError(f"invalid sweep settings: {told.removeprefix('Value error, ')}") from None
+
+
 def check_directory(out: Path, settings: SweepSettings, resume: bool) -> None:
     """MageError where the run directory is taken or, to resume, holds no sweep or another one."""
-    if resume:
-        _check_same(out, settings)
-    else:
-        check_free(out)
+    SWEEP.check(out, resume, lambda: _differing(SWEEP.read(out, dict), settings))
 
 
 def claim_directory(out: Path, settings: SweepSettings, resume: bool) -> None:
     """Writes `sweep.json`; MageError as `check_directory`."""
     check_directory(out, settings, resume)
-    write_text(out / "sweep.json", json.dumps(_as_json(settings), indent=1))
+    SWEEP.write(out, _as_json(settings))
 
 
 def read_settings(out: Path) -> SweepSettings:
     """The settings of the sweep in a run directory; MageError where it holds none."""
-    path = out / "sweep.json"
-    try:
-        there = json.loads(path.read_text())
+
+    def understand(there: dict[str, Any]) -> SweepSettings:
         if there.pop("format_version", None) != SWEEP_VERSION:
-            raise MageError(f"{path} is of another version of mage; use the mage that wrote it")
+            raise MageError("of another version")
         return SweepSettings.model_validate(there)
-    except FileNotFoundError:
-        raise MageError(f"there is no sweep in {out}: sweep.json is missing") from None
-    except (ValueError, OSError):
-        raise MageError(f"{path} is damaged; start the sweep anew with another --out") from None
+
+    return SWEEP.read(out, understand)
 
 
-def _check_same(out: Path, settings: SweepSettings) -> None:
-    path = out / "sweep.json"
-    if not path.is_file():
-        raise MageError(f"there is no sweep to resume in {out}: sweep.json is missing; give the --out of the first run")
-    try:
-        wanted, there = _as_json(settings), dict(json.loads(path.read_text()))
-    except (TypeError, ValueError):
-        raise MageError(f"{path} is damaged; start the sweep anew with another --out") from None
+def _differing(there: dict[str, Any], settings: SweepSettings) -> Differences:
     if there.get("space"):
         with suppress(MageError):  # values that were written otherwise may be the same ones
             there["space"] = read_space(there["space"], algorithm_of(settings.overrides, settings.algorithm))
-    differ = [field for field in wanted if field != "placement" and wanted[field] != there.get(field)]
-    if differ:
-        told = ", ".join(f"{field} ({_difference(there.get(field), wanted[field])})" for field in differ)
-        raise MageError(
-            f"the sweep in {out} was started with other settings: {told}; repeat the first command with --resume"
-        )
-
-
-def _difference(then: Any, now: Any) -> str:
-    """In words; of two mappings only the entries that differ."""
-    if isinstance(then, dict) and isinstance(now, dict):
-        keys = [key for key in {**then, **now} if then.get(key) != now.get(key)]
-        return f"{', '.join(keys[:3])}{f' and {len(keys) - 3} more' if len(keys) > 3 else ''} differ"
-    return f"then {then}, now {now}"
+    wanted = {field: value for field, value in _as_json(settings).items() if field != "placement"}
+    return differences({field: there.get(field) for field in wanted}, wanted)
 
 
 def _as_json(settings: SweepSettings) -> dict[str, Any]:

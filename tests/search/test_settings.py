@@ -7,8 +7,7 @@ import pytest
 
 from mage.config import get_field
 from mage.errors import MageError
-from mage.search.script import make_settings
-from mage.search.settings import SWEEP_VERSION, claim_directory, read_settings
+from mage.search.settings import SWEEP_VERSION, claim_directory, make_settings, read_settings
 
 VARIANTS = {"mage": (), "deep": ("transformer.depth=3",), "dt": ("algorithm=dt",)}
 
@@ -23,6 +22,7 @@ VARIANTS = {"mage": (), "deep": ("transformer.depth=3",), "dt": ("algorithm=dt",
         ({"variants": VARIANTS, "variants_of": {"pen-expert": ["mgae"]}}, "variants_of pen-expert"),
         ({"variants": VARIANTS, "variants_of": {"door-expert": ["mage"]}}, "variants_of door-expert"),
         ({"variants": VARIANTS, "seeds": 0}, "seeds"),
+        ({"variants": VARIANTS, "search_seed": -1}, "search_seed"),
         ({"variants": VARIANTS, "placement": {"gpus_per_worker": 2}}, "gpus_per_worker"),
         ({"variants": VARIANTS, "placement": {"gpus_per_worker": 0.001}}, "0 or at least 0.01 of a GPU"),
         ({"variants": VARIANTS, "workers": 2, "placement": {"gpus_per_worker": 0.5}}, "more than 0.5, or use the gloo"),
@@ -112,7 +112,7 @@ def test_a_directory_gives_back_the_settings_it_was_claimed_with(tmp_path: Path)
 def test_other_variants_cannot_be_resumed_and_the_difference_is_named(tmp_path: Path) -> None:
     claim_directory(tmp_path / "run", make_settings(scenarios=["pen-expert"], variants=VARIANTS), resume=False)
     other = make_settings(scenarios=["pen-expert"], variants=VARIANTS | {"bc": ("algorithm=bc",)})
-    with pytest.raises(MageError, match=r"variants \(bc differ\)"):
+    with pytest.raises(MageError, match=r"variants\.bc \(then None, now \['algorithm=bc'\]\)"):
         claim_directory(tmp_path / "run", other, resume=True)
 
 
