@@ -24,7 +24,7 @@ from benchmarks.table import environment_lines, markdown
 from mage import scenarios
 from mage.config import AlgorithmConfig, load_config
 from mage.data.sources import load_trajectories
-from mage.search.script import make_settings
+from mage.search.settings import make_settings
 
 SCENARIO = "maze2d-umaze"
 NEXT_TO_NOTHING = (

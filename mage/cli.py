@@ -1,12 +1,10 @@
-"""The command line, `mage`: a thin layer over the Python API; what a command needs is imported when it runs.
-
-What is wrong with the input ends a command with one line on stderr and exit code 2, Ctrl-C quietly with 130.
-"""
+"""The command line, `mage`: a thin layer over the Python API; what a command needs is imported when it runs."""
 
 from __future__ import annotations
 
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,21 +18,23 @@ from mage.cli_options import (
     AlgorithmName,
     Dataset,
     Namespace,
+    Overrides,
     OwnAlgorithm,
+    Preset,
+    Resume,
     ScenarioName,
-    SeveralValues,
     check_choice,
     import_own,
     named,
 )
 from mage.cli_results import results
+from mage.command import HELP, SeveralValues, errors_end_it, taking
 from mage.errors import MageError
-from mage.files import NOT_KEPT, as_path, expand_variables, print_whatever_it_is
+from mage.files import NOT_KEPT, as_path
+from mage.search.options import SearchOptions
 
 if TYPE_CHECKING:
     from mage.config import AlgorithmConfig
-
-INTERRUPTED = 130
 
 
 class Commands(TyperGroup):
@@ -42,15 +42,8 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # typer's own Context is its base class
         """Runs the command that was asked for."""
-        print_whatever_it_is()
-        try:
-            expand_variables()
+        with errors_end_it():
             return super().invoke(ctx)
-        except MageError as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-            raise typer.Exit(2) from None
-        except KeyboardInterrupt:
-            raise typer.Exit(INTERRUPTED) from None
 
 
 main = typer.Typer(
@@ -58,17 +51,12 @@ main = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings=HELP,
 )
 main.add_typer(data, name="data")
 main.add_typer(results, name="results")
 main.add_typer(config, name="config")
 main.command("algorithms")(algorithms)
-
-Preset = Annotated[str, typer.Option(metavar="NAME", help="The configuration to start from: cpu, paper or default.")]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE...", help="Changes to the preset; repeatable.")
-]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")]
 
 
 def _show_version(wanted: bool) -> None:
@@ -201,95 +189,21 @@ def inspect(
         print(line, file=sys.stderr)
 
 
-@main.command(cls=SeveralValues)
-def sweep(
-    names: Annotated[list[str], typer.Argument(metavar="SCENARIO...", help="Swept one after the other.")],
-    space: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FIELD=[A,B]...",
-            help="Fields to sweep; repeatable.",
-            show_default="the algorithm's own space: `mage algorithms NAME`",
-        ),
-    ] = None,
-    algorithm: AlgorithmName = None,
-    preset: Preset = "cpu",
-    trials: Annotated[int, typer.Option(min=1, help="Configurations tried per scenario.")] = 4,
-    seeds: Annotated[int, typer.Option(min=1, help="Training seeds a configuration.")] = 1,
-    episodes: Annotated[
-        int | None, typer.Option(min=1, help="Per training seed.", show_default="the scenario's protocol, 100")
-    ] = None,
-    dataset_namespace: Namespace = None,
-    search_seed: Annotated[int, typer.Option(min=0, help="Of Optuna's sampler.")] = 0,
-    overrides: Overrides = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Run directory.", show_default="runs/sweep-<time>")
-    ] = None,
-    resume: Resume = False,
-    track: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME...", help="Send curves and scores to wandb or mlflow, too; repeatable."),
-    ] = None,
-    evaluations: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            help="Short evaluations during training, at each of which the worst third of the trials ends.",
-            show_default="1, but 0 with fewer than 6 trials",
-        ),
-    ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            help="Of a Ray cluster.", show_default="that of `ray start` on this machine, else a Ray of its own"
-        ),
-    ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Ray Train workers a trial.")] = 1,
-    cpus_per_worker: Annotated[int | None, typer.Option(show_default="found from the cluster")] = None,
-    gpus_per_worker: Annotated[
-        float | None,
-        typer.Option(help="A fraction shares a GPU; 0 trains on CPUs.", show_default="found from the cluster"),
-    ] = None,
-    trials_at_once: Annotated[
-        int | None,
-        typer.Option(help="In flight, those being evaluated included.", show_default="found from the cluster"),
-    ] = None,
-    actors: Annotated[
-        int | None, typer.Option(help="Evaluation actors a trial.", show_default="found from the cluster")
-    ] = None,
-    backend: Annotated[
-        str | None, typer.Option(metavar="nccl|gloo", help="Between the workers of a trial.", show_default="by device")
-    ] = None,
-) -> None:
-    """Search a space of configurations with Ray Tune and Optuna."""
-    algorithm = named(algorithm)
-    for name in names:
-        _check_configuration(name, preset, overrides, algorithm)
-    from mage.search.script import make_settings, run_directory, sweep_and_print
-    from mage.search.space import parse_space, space_of
+@dataclass(frozen=True)
+class ScenariosToSearch(SearchOptions):
+    """As of a script, but for the scenarios."""
 
-    settings = make_settings(
-        scenarios=names,
-        space=parse_space(space) if space else space_of(algorithm, overrides or ()),
-        algorithm=algorithm,
-        preset=preset,
-        overrides=overrides or (),
-        trials=trials,
-        seeds=seeds,
-        episodes=episodes,
-        dataset_namespace=dataset_namespace,
-        search_seed=search_seed,
-        intermediate_evaluations=evaluations,
-        workers=workers,
-        placement={
-            "cpus_per_worker": cpus_per_worker,
-            "gpus_per_worker": gpus_per_worker,
-            "trials_at_once": trials_at_once,
-            "evaluation_actors": actors,
-            "backend": backend,
-        },
-    )
-    sweep_and_print(settings, run_directory(out, "sweep", resume), resume, address, track or ())
+    scenarios: Annotated[list[str], typer.Argument(metavar="SCENARIO...", help="Swept one after the other.")]
+
+
+@main.command(cls=SeveralValues)
+@taking(ScenariosToSearch)
+def sweep(options: SearchOptions) -> None:
+    """Search a space of configurations with Ray Tune and Optuna."""
+    settings = options.settings()
+    from mage.search.script import run_and_print
+
+    run_and_print(settings, options, "sweep")
 
 
 def _check_configuration(

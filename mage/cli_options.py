@@ -1,10 +1,8 @@
-"""Arguments that several commands share, and how several values of one option are written."""
+"""Options and arguments that several commands share."""
 
-from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import typer
-from typer.core import TyperCommand
 
 from mage.errors import MageError
 
@@ -19,13 +17,20 @@ Namespace = Annotated[
 AlgorithmName = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="Of `mage algorithms`, or a class: module:Class, file.py:Class.", show_default="mage"
+        metavar="NAME",
+        help="Of `mage algorithms`, or a class: module:Class, file.py:Class.",
+        show_default="mage, unless a change to the preset names another",
     ),
 ]
 OwnAlgorithm = Annotated[
     str | None,
     typer.Option("--algorithm", metavar="module:Class", help="The class of a run whose algorithm is not installed."),
 ]
+Preset = Annotated[str, typer.Option(metavar="NAME", help="The configuration to start from: cpu, paper or default.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE...", help="Changes to the preset; repeatable.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out: the first command plus --resume.")]
 
 
 def named(algorithm: str | None) -> str | None:
@@ -54,37 +59,3 @@ def check_choice(scenario: str | None, dataset: str | None, namespace: str | Non
         raise MageError("name a scenario (see `mage scenarios`), or a Minari dataset with --dataset ID")
     if dataset and namespace:
         raise MageError(f"--dataset {dataset} is a whole ID; leave out --dataset-namespace {namespace}")
-
-
-class SeveralValues(TyperCommand):
-    """A command of which `--set`, `--space` and `--track` take one value or several, as the scripts in `tune/` do.
-
-    `--set a=1 b=2` is `--set a=1 --set b=2`.
-    """
-
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        """Repeats the option before each of its values."""
-        return super().parse_args(ctx, list(_repeated(args)))
-
-
-ASSIGNED = ("--set", "--space")
-NAMED = {"--track": ("wandb", "mlflow")}
-
-
-def _repeated(args: Sequence[str]) -> Iterator[str]:
-    option: str | None = None
-    awaited = False
-    for arg in args:
-        if arg.startswith("--"):
-            option, separator, _ = arg.partition("=")
-            awaited = not separator
-        elif awaited:  # an option's own value, whatever it looks like
-            awaited = False
-        elif (option in ASSIGNED and "=" in arg) or arg in NAMED.get(option or "", ()):
-            yield str(option)
-        elif "=" in arg and not arg.startswith("-"):
-            name = "--space" if arg.partition("=")[2][:1] in ("[", "{") else "--set"
-            raise MageError(f"'{arg}' belongs to no option; write {name} '{arg}'")
-        else:
-            option = None
-        yield arg

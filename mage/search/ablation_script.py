@@ -6,90 +6,74 @@ measured in this process. Each table is then saved and printed, measured beside 
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mage.command import errors_end_it, read_options
 from mage.errors import MageError
-from mage.search.script import (
-    directory_of,
-    errors_end_it,
-    make_parser,
-    make_settings,
-    shared_settings,
-    sweep,
-)
+from mage.files import as_path
+from mage.run_directory import SWEEP, Kind
+from mage.search.options import AblationOptions
+from mage.search.script import run_and_explain, script_name
 
 if TYPE_CHECKING:
     from mage.search.ablation import AblationTable
     from mage.search.settings import SweepSettings
 
 TIMES = "inference_time.parquet"
+ABLATION = Kind("ablation run", (*SWEEP.files, TIMES))
 
 
 def run_ablation_script(description: str | None) -> None:
     """Runs, or with `--show` only prints, the tables that the command line names."""
-    parser = make_parser(description, None, seeds=3)
-    parser.add_argument(
-        "--table",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="N",
-        help="of the paper: 5 6 7 8 19 20 21 22 23 25 26",
-    )
-    parser.add_argument("--show", action="store_true", help="print what is in --out so far, and run nothing")
-    options = parser.parse_args()
     with errors_end_it():
+        options = read_options(AblationOptions, description, scenarios=[], seeds=3)
         from mage.search.ablation import get_tables
 
-        tables = get_tables(options.table)
-        if options.show:
-            if options.out is None:
-                raise MageError("--show needs --out: the run directory to show")
-            show(tables, options.out)
-        else:
+        tables = get_tables(options.table or ())
+        if not options.show:
             run(tables, options)
+        elif options.out is None:
+            raise MageError("--show needs --out: the run directory to show")
+        else:
+            show(tables, as_path(options.out))
 
 
-def run(tables: Sequence[AblationTable], options: argparse.Namespace) -> None:
+def run(tables: Sequence[AblationTable], options: AblationOptions) -> None:
     """Measures the tables, and saves and prints them.
 
     Raises:
         MageError: bad settings, a table that cannot be run, or a run directory that does not fit.
     """
-    from mage.run_directory import check_free
     from mage.search.sweep import prepare_sweep
 
-    out = directory_of(options).absolute()
+    out = options.directory(script_name()).absolute()
     settings = settings_of([table for table in tables if table.measures == "score"], options)
     timing = settings_of([table for table in tables if table.measures == "milliseconds"], options)
     for line in filter(None, (table.not_runnable() for table in tables if not options.scenarios)):
         print(line, flush=True)
     if settings:
         prepare_sweep(settings, out, options.resume)
-    elif options.resume:
-        _check_run(out)
     else:
-        check_free(out)
+        ABLATION.check(out, options.resume)
     if timing:
         _measure_times(timing, out)
     if settings:
-        sweep(settings, out, resume=True, address=options.address, track=options.track)
+        run_and_explain(settings, out, options, resume=True)
     show(tables, out)
 
 
-def settings_of(tables: Sequence[AblationTable], options: argparse.Namespace) -> SweepSettings | None:
+def settings_of(tables: Sequence[AblationTable], options: AblationOptions) -> SweepSettings | None:
     """The sweep that the tables need, all of its configurations tried; None without a table."""
     from mage.search.ablation import union
+    from mage.search.settings import make_settings
 
     if not tables:
         return None
-    wanted = union(tables, options.preset, options.set, options.scenarios)
-    settings = make_settings(**(shared_settings(options) | wanted))
-    for scenario in settings.scenarios:
-        settings.variant_configs(scenario)
+    wanted = union(tables, options.preset, options.overrides or (), options.scenarios)
+    settings = make_settings(**(options.shared_settings() | wanted))
+    settings.check_configs()
     return settings
 
 
@@ -116,12 +100,6 @@ def _measure_times(settings: SweepSettings, out: Path) -> None:
     write_parquet(times.assign(preset=settings.preset), out / TIMES)
 
 
-def _check_run(out: Path) -> None:
-    """MageError where no ablation has been run in the directory."""
-    if not (out / "sweep.json").is_file() and not (out / TIMES).is_file():
-        raise MageError(f"there is no ablation run in {out}: neither sweep.json nor {TIMES} is there")
-
-
 def show(tables: Sequence[AblationTable], out: Path) -> None:
     """Saves and prints the tables of what is in a run directory, finished or not.
 
@@ -131,7 +109,7 @@ def show(tables: Sequence[AblationTable], out: Path) -> None:
     from mage.results.ablation import compare_ablation, save_ablation
     from mage.search.measurements import scores, times
 
-    _check_run(out)
+    ABLATION.check_there(out)
     for table in tables:
         found = times(table, out / TIMES) if table.measures == "milliseconds" else scores(table, out)
         compared = compare_ablation(

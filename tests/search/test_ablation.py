@@ -17,7 +17,7 @@ from mage.errors import MageError
 from mage.interface import Sizes
 from mage.results import published
 from mage.search.ablation import AblationTable, all_tables, get_tables, read_tables, scenarios_of, union
-from mage.search.script import make_settings
+from mage.search.settings import make_settings
 from mage.training.trainer import Trainer
 
 TABLES = all_tables()

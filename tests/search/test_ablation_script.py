@@ -11,8 +11,7 @@ from mage.results import write_parquet
 from mage.search.ablation import get_tables, union
 from mage.search.ablation_script import run_ablation_script, show
 from mage.search.inference_time import REPEATS, STEPS
-from mage.search.script import make_settings
-from mage.search.settings import claim_directory
+from mage.search.settings import claim_directory, make_settings
 from tests.results.tables import results
 
 TUNE = Path(__file__).parents[2] / "tune"

@@ -12,8 +12,7 @@ import pytest
 
 from mage.errors import MageError
 from mage.results.status import SweepStatus, write_status
-from mage.search.script import make_settings
-from mage.search.settings import claim_directory
+from mage.search.settings import claim_directory, make_settings
 from mage.search.sweep import prepare_sweep
 
 SETTINGS = make_settings(scenarios=["maze2d-umaze"], space={"transformer.depth": [1, 2]})

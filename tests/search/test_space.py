@@ -8,7 +8,7 @@ import pytest
 from mage.config import get_field, load_config
 from mage.config.values import read_yaml
 from mage.errors import MageError
-from mage.search.script import make_settings
+from mage.search.settings import make_settings
 from mage.search.space import check_space, in_short, parse_space, read_space, starting_point, to_tune
 from mage.search.trial import configure
 

@@ -7,7 +7,7 @@ import pytest
 
 import mage
 from mage.errors import MageError
-from mage.search.script import make_settings
+from mage.search.settings import make_settings
 from mage.search.sweep import run_sweep
 from tests.search.test_sweep import SMALL
 
