@@ -1,1 +1,1 @@
-"""Training: one plain loop for both stages, and the same loop on Ray Train workers in a file of its own."""
+"""Training: one plain loop for all stages, and the same loop on Ray Train workers in a file of its own."""

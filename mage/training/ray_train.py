@@ -1,6 +1,6 @@
 """The same training on Ray Train workers: any number of them, on CPUs or GPUs, resumed when one dies.
 
-One worker group trains all seeds of a configuration, both stages: starting a group costs 20 seconds, whatever it does
+One worker group trains all seeds of a configuration, all stages: starting a group costs 20 seconds, whatever it does
 then.
 """
 
@@ -88,7 +88,7 @@ def train_with_ray(
         storage: folder or URI that all nodes reach.
         board: a `mage.training.ray_board` handle to tell of progress.
         trial: that the messages there are about.
-        evaluations: how often, inside stage 2, to report what `score` says of the policies so far.
+        evaluations: how often to report what `score` says of the policies so far, inside the stage that makes them.
         score: called in the first worker, while the others wait; reported as `score`, with a count as `eval_step`.
 
     Raises:
