@@ -50,26 +50,19 @@ def taking(options: type[Options], **defaults: Any) -> Callable[[Callable[[Optio
         defaults: in place of those of the class.
     """
     hints = get_type_hints(options, include_extras=True)
-
-    def default(name: str, own: Any) -> Any:
-        return defaults.get(name, inspect.Parameter.empty if own is MISSING else own)
+    parameters = []
+    for field in fields(options):
+        own = inspect.Parameter.empty if field.default is MISSING else field.default
+        default = defaults.get(field.name, own)
+        kind = inspect.Parameter.KEYWORD_ONLY
+        parameters.append(inspect.Parameter(field.name, kind, default=default, annotation=hints[field.name]))
 
     def decorate(function: Callable[[Options], Any]) -> Callable[..., None]:
         def command(**values: Any) -> None:
             function(options(**values))
 
         command.__name__, command.__doc__ = function.__name__, function.__doc__
-        command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # where Typer looks for parameters
-            [
-                inspect.Parameter(
-                    field.name,
-                    inspect.Parameter.KEYWORD_ONLY,
-                    default=default(field.name, field.default),
-                    annotation=hints[field.name],
-                )
-                for field in fields(options)
-            ]
-        )
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # where Typer looks
         return command
 
     return decorate

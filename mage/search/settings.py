@@ -112,8 +112,9 @@ class SweepSettings(BaseModel):
         return self
 
     def check_configs(self) -> None:
-        """MageError where a configuration that all else starts from cannot be, or a scenario is none."""
+        """MageError where a scenario is none, or a configuration that all else starts from cannot be."""
         for scenario in self.scenarios:
+            scenarios.get(scenario)
             if self.variants is None:
                 self.config(scenario)
             else:
