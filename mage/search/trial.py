@@ -23,9 +23,10 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from mage.config import AlgorithmConfig, make_config, with_field
 from mage.data.trajectories import Trajectories
 from mage.errors import MageError
-from mage.evaluation.episodes import evaluate_policies
+from mage.evaluation.episodes import evaluate_policies, play_batch
 from mage.evaluation.inspection import add_rollouts
-from mage.evaluation.rollout import Rollout, batches
+from mage.evaluation.rollout import without_failures
+from mage.evaluation.work import do_all
 from mage.files import patiently
 from mage.interface import Policy
 from mage.results import load, write_parquet
@@ -166,15 +167,12 @@ def complain(settings: TrialSettings, line: str) -> None:
 
 def intermediate_score(policies: list[Policy]) -> float:
     """Mean over seeds of a short evaluation, for the scheduler; played in the training worker itself."""
-    settings, task = policies[0].config.evaluation, policies[0].task
-    rollout = Rollout(task, min(settings.batch_size, settings.intermediate_episodes))
-    groups = list(batches(settings.intermediate_episodes, len(rollout.environments)))
-    rows = [row for policy in policies for group in groups for row in rollout.run(policy, group, settings.seed)]
-    failures = rollout.take_failures()
-    rollout.close()
-    if not rows:
-        raise MageError(f"{failures[0]}; no episode could be played")
-    column = "normalized_score" if task.has_scores else "return"
+    settings = policies[0].config.evaluation
+    play = partial(play_batch, episodes=range(settings.intermediate_episodes))
+    together = min(settings.batch_size, settings.intermediate_episodes)
+    played = do_all(policies, [(number, play) for number in range(len(policies))], together)
+    rows = without_failures([row for some in played for row in some])
+    column = "normalized_score" if policies[0].task.has_scores else "return"
     return float(np.mean([row[column] for row in rows]))
 
 
