@@ -32,7 +32,7 @@ from mage.interface import Policy
 from mage.results import load, write_parquet
 from mage.search.placement import Crew
 from mage.training.artefacts import artefacts_folder
-from mage.training.ray_board import Message
+from mage.training.ray_board import Message, Teller
 from mage.training.ray_train import Placement, train_with_ray
 from mage.training.trainer import save_run
 
@@ -54,6 +54,11 @@ class TrialSettings:
     crew: Crew
     folder: Path
     board: Any
+
+    @property
+    def teller(self) -> Teller:
+        """Tells of the trial that runs here."""
+        return Teller(self.board, tune.get_context().get_trial_id())
 
     def configure(self, point: Mapping[str, Any]) -> AlgorithmConfig:
         """The configuration of a trial: the variant of that name, or the common one with the point's fields set."""
@@ -79,7 +84,7 @@ def run_trial(point: Mapping[str, Any], settings: TrialSettings) -> None:
     """
     config = settings.configure(point)
     episodes = settings.folder / "episodes" / f"{config.hash()}.parquet"
-    results = played_before(episodes, partial(complain, settings))
+    results = played_before(episodes, settings.teller.complain)
     if results is None:
         results = _train_and_evaluate(config, point, settings)
         keep(partial(write_parquet, results, episodes), settings)
@@ -99,7 +104,7 @@ def played_before(episodes: Path, say: Callable[[str], None]) -> pd.DataFrame | 
 
 
 def _train_and_evaluate(config: AlgorithmConfig, point: Mapping[str, Any], settings: TrialSettings) -> pd.DataFrame:
-    trial, say = tune.get_context().get_trial_id(), settings.board.say.remote
+    trial, teller = tune.get_context().get_trial_id(), settings.teller
     trained = train_with_ray(
         settings.trajectories,
         config,
@@ -115,7 +120,7 @@ def _train_and_evaluate(config: AlgorithmConfig, point: Mapping[str, Any], setti
         callbacks=[ForwardEvaluations()],
     )
     actors, gpus = settings.crew.actors, settings.crew.gpus
-    say(Message(f"trained; {actors} actor(s) evaluate it", trial, doing="evaluating"))
+    teller.tell(Message(f"trained; {actors} actor(s) evaluate it", doing="evaluating"))
     policies = [run.policy for run in trained]
     folders = [settings.folder / "policies" / config.hash() / f"seed-{seed}" for seed in settings.seeds]
     for folder, run in zip(folders, trained, strict=True):
@@ -126,12 +131,12 @@ def _train_and_evaluate(config: AlgorithmConfig, point: Mapping[str, Any], setti
         actors,
         gpus,
         extra=point,
-        tell=partial(tell_of_evaluation, settings),
-        say=partial(complain, settings),
+        tell=partial(tell_of_evaluation, teller),
+        say=teller.complain,
     )
-    say(Message(trial=trial, doing="playing other target returns"))
+    teller.tell(Message(doing="playing other target returns"))
     scanned = config.evaluation.inspection_episodes
-    add_rollouts(folders, policies, scanned, actors, gpus, partial(patiently, say=partial(complain, settings)))
+    add_rollouts(folders, policies, scanned, actors, gpus, partial(patiently, say=teller.complain))
     return results
 
 
@@ -149,20 +154,14 @@ def keep(write: Callable[[], None], settings: TrialSettings) -> None:
             raise OSError(f"the run directory is not there: {settings.folder.parent}")
         write()
 
-    patiently(write_there, partial(complain, settings))
+    patiently(write_there, settings.teller.complain)
 
 
-def tell_of_evaluation(settings: TrialSettings, done: int, batches: int, an_actor_died: bool) -> None:
-    """Tells how far the evaluation of the trial that runs here is."""
-    doing = Message(trial=tune.get_context().get_trial_id(), doing=f"evaluating {done}/{batches}")
-    settings.board.say.remote(doing)
+def tell_of_evaluation(teller: Teller, done: int, batches: int, an_actor_died: bool) -> None:
+    """Tells how far the evaluation of a trial is."""
+    teller.tell(Message(doing=f"evaluating {done}/{batches}"))
     if an_actor_died:
-        complain(settings, "an evaluation actor died and was started again; its episodes were played again")
-
-
-def complain(settings: TrialSettings, line: str) -> None:
-    """Tells what is wrong with the trial that runs here."""
-    settings.board.say.remote(Message(line, tune.get_context().get_trial_id(), is_trouble=True))
+        teller.complain("an evaluation actor died and was started again; its episodes were played again")
 
 
 def intermediate_score(policies: list[Policy]) -> float:
