@@ -39,6 +39,18 @@ def load_trajectories(
     return combine([_recording(name) for name in resolved], scenario)
 
 
+def trajectories_of(name: str, namespace: str | None = None) -> Trajectories:
+    """What a sweep trains on for a scenario of that name: the local namespace's data, where one is named.
+
+    A maze that the namespace lacks is the built-in one, so that a sweep can be over mazes and a local copy of Adroit.
+    """
+    scenario = scenarios.get(name)
+    if namespace and scenario.builtin_dataset_id:
+        has_copy = all(map(dataset_is_local, scenarios.local_dataset_ids(scenario, namespace)))
+        namespace = namespace if has_copy else None
+    return load_trajectories(scenario, namespace=namespace)
+
+
 def obtain(
     scenario: Scenario | None, dataset_id: str | None = None, namespace: str | None = None, download: bool = True
 ) -> tuple[str, ...]:

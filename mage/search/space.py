@@ -16,7 +16,7 @@ from mage import registry
 from mage.config import AlgorithmConfig, algorithm_of, get_field, make_config, read_field, with_field
 from mage.config.values import read_value, read_yaml
 from mage.errors import MageError
-from mage.search.grid import short_name
+from mage.search.variants import short_name
 
 Space = Mapping[str, Sequence[Any] | Mapping[str, float]]
 """Dotted config field -> a list of values, or {"low": a, "high": b} (floats; add "log": true for a log scale)."""

@@ -26,6 +26,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from mage.data.environments import check_evaluation
+from mage.data.sources import trajectories_of
 from mage.errors import MageError, first_line
 from mage.files import Say, as_path, expand_variables, patiently
 from mage.results import load, load_trials, plot_parameters, write_parquet
@@ -33,8 +34,6 @@ from mage.results.status import read_status, write_status
 from mage.results.tensorboard import FOLDER
 from mage.results.variant_plot import plot_variants
 from mage.search.concurrency import FollowsCluster, NamedTrials, ProposedTrials, Recount
-from mage.search.datasets import trajectories_of
-from mage.search.grid import distinct, short_name
 from mage.search.journal import JOURNAL, TUNE, JournalSearch, RunJournal, can_go_on, mend_journal
 from mage.search.placement import alive_nodes, fit_to_cluster, trials_at_once
 from mage.search.progress import Progress, watched_by
@@ -43,6 +42,7 @@ from mage.search.space import Space, check_space, starting_point, to_tune
 from mage.search.tables import ended_trials, gather_results, gather_trials
 from mage.search.tracking import TensorBoard, check_trackers, make_trackers
 from mage.search.trial import METRIC, TIME, VARIANT, TrialSettings, drop_checkpoints, run_trial
+from mage.search.variants import distinct, short_name
 from mage.search.watching import Watch, waiting
 from mage.training.ray_board import shown_board
 from mage.training.ray_death import ends_with_ray
