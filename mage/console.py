@@ -120,7 +120,7 @@ def print_report(report: Report) -> None:
     """`mage.data.check`: a row a check, then, if nothing is wrong, the numbers of `mage data show` and the returns."""
     from mage.data.trajectories import describe
 
-    print_table(("", "check", "finding"), report.findings)
+    print_table(("", "check", "finding"), report.checks)
     if report.trajectories is not None:
         print()
         print_description(describe(report.trajectories))

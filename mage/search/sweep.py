@@ -225,12 +225,12 @@ def _tuner(name: str, settings: SweepSettings, shared: TrialSettings, say: Say) 
     shared.folder.mkdir(parents=True, exist_ok=True)
     callbacks = [Progress(), JsonLoggerCallback(), CSVLoggerCallback()]
     run_config = tune.RunConfig(name=TUNE, storage_path=str(shared.folder), callbacks=callbacks, verbose=0)
-    configure = partial(tune.TuneConfig, metric=METRIC, mode="max")
+    tune_config = partial(tune.TuneConfig, metric=METRIC, mode="max")
     if settings.space is None:
         tried: dict[str, Any] = {VARIANT: tune.grid_search(list(shared.variants or ()))}
-        every_one = configure(search_alg=NamedTrials())
+        every_one = tune_config(search_alg=NamedTrials())
         return tune.Tuner(trainable, param_space=tried, tune_config=every_one, run_config=run_config)
-    proposed = configure(
+    proposed = tune_config(
         num_samples=settings.trials,
         search_alg=ProposedTrials(_searcher(name, settings, settings.space, shared), FollowsCluster.limit()),
         scheduler=_scheduler(settings.evaluations),

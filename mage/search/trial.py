@@ -64,7 +64,7 @@ class TrialSettings:
         """The configuration of a trial: the variant of that name, or the common one with the point's fields set."""
         if self.variants is not None:
             return self.variants[point[VARIANT]]
-        return configure(self.config, point)
+        return with_point(self.config, point)
 
 
 class ForwardEvaluations(TuneReportCallback):
@@ -175,7 +175,7 @@ def intermediate_score(policies: list[Policy]) -> float:
     return float(np.mean([row[column] for row in rows]))
 
 
-def configure(config: AlgorithmConfig, point: Mapping[str, Any]) -> AlgorithmConfig:
+def with_point(config: AlgorithmConfig, point: Mapping[str, Any]) -> AlgorithmConfig:
     """The configuration with the point's fields set."""
     data: Mapping[str, Any] = config.model_dump(mode="json")
     for field, value in point.items():

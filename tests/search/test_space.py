@@ -10,7 +10,7 @@ from mage.config.values import read_yaml
 from mage.errors import MageError
 from mage.search.script import make_settings
 from mage.search.space import check_space, in_short, parse_space, read_space, starting_point, to_tune
-from mage.search.trial import configure
+from mage.search.trial import with_point
 
 CONFIG = load_config("cpu")
 RATE = "training.transformer.learning_rate"
@@ -128,7 +128,7 @@ def test_lists_and_nulls_are_swept_as_text_that_leads_back_to_them() -> None:
     assert domain.categories == ["[1,2,4,8]", "null", "[1,3,5,8]"]
     assert to_tune(space)["transformer.depth"].categories == [1, 2]
     for text, value in zip(domain.categories, scales, strict=True):
-        assert configure(CONFIG, {"autoencoder.scales": text}) == configure(CONFIG, {"autoencoder.scales": value})
+        assert with_point(CONFIG, {"autoencoder.scales": text}) == with_point(CONFIG, {"autoencoder.scales": value})
     assert starting_point(space, CONFIG) == {
         "autoencoder.scales": "null",
         "transformer.depth": get_field(CONFIG, "transformer.depth"),
