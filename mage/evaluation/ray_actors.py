@@ -10,10 +10,11 @@ import ray
 import torch
 from ray.exceptions import RayError
 
-from mage.errors import MageError, first_line
+from mage.errors import MageError
 from mage.evaluation.rollout import Rollout
 from mage.evaluation.work import Play, Tell
 from mage.interface import Policy
+from mage.words import sentence_of
 
 T = TypeVar("T")
 
@@ -75,7 +76,7 @@ def share(
             try:
                 result = ray.get(finished[0])
             except RayError as error:
-                raise MageError(f"evaluation failed: {first_line(error)}") from None
+                raise MageError(f"evaluation failed: {sentence_of(error)}") from None
             if item is not None:
                 done[item], was_restarted = result
                 if tell:

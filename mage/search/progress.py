@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 from ray.tune import Callback
 
-from mage.errors import first_line
 from mage.search.trial import METRIC, TIME
 from mage.search.watching import Watch
+from mage.words import sentence_of
 
 
 class Progress(Callback):
@@ -71,7 +71,7 @@ def _reason(trial: Any) -> str:
         text = Path(trial.error_file).read_text()
     except (OSError, TypeError):
         text = trial.get_error() or "no reason is known"
-    return first_line(RuntimeError(text))
+    return sentence_of(RuntimeError(text))
 
 
 @contextmanager

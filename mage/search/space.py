@@ -50,7 +50,7 @@ def _read_choices(field: str, choices: Any, algorithm: str | None) -> list[Any] 
 
 
 def _read_range(field: str, choices: Mapping[str, Any], algorithm: str | None) -> dict[str, Any]:
-    low, high = (_number(choices.get(end)) for end in ("low", "high"))
+    low, high = (_end_of_range(choices.get(end)) for end in ("low", "high"))
     log = read_value(choices.get("log", False), bool)
     if (
         low is None
@@ -67,7 +67,7 @@ def _read_range(field: str, choices: Mapping[str, Any], algorithm: str | None) -
     return ends | ({"log": log} if "log" in choices else {})
 
 
-def _number(end: Any) -> float | None:
+def _end_of_range(end: Any) -> float | None:
     """An end of a range; None where it is none."""
     try:
         end = read_value(end, float)

@@ -27,7 +27,7 @@ from ray.tune.search import Searcher
 
 from mage.data.environments import check_evaluation
 from mage.data.sources import trajectories_of
-from mage.errors import MageError, first_line
+from mage.errors import MageError
 from mage.files import Say, as_path, expand_variables, patiently
 from mage.results import load, load_trials, plot_parameters, write_parquet
 from mage.results.status import read_status, write_status
@@ -47,6 +47,7 @@ from mage.search.watching import Watch, waiting
 from mage.training.ray_board import shown_board
 from mage.training.ray_death import ends_with_ray
 from mage.training.ray_start import start_ray
+from mage.words import sentence_of
 
 __all__ = ["SweepSettings", "prepare_sweep", "run_sweep"]
 
@@ -183,7 +184,7 @@ def _keeps_what_was_trained(folder: Path) -> Iterator[None]:
         raise
     except Exception as error:
         raise MageError(
-            f"the tables of {folder} cannot be made: {type(error).__name__}: {first_line(error)}; all episodes are in "
+            f"the tables of {folder} cannot be made: {type(error).__name__}: {sentence_of(error)}; all episodes are in "
             f"{folder / 'episodes'}: `mage results show {folder}` shows them, and --resume makes the tables again"
         ) from error
 
@@ -196,7 +197,7 @@ def _write(results: pd.DataFrame, trials: pd.DataFrame, folder: Path, say: Say) 
     except (MageError, OSError):
         raise
     except Exception as error:  # of whatever class, from matplotlib: the tables do not need it
-        say(f"{folder / 'scores.png'} cannot be drawn: {first_line(error)}; the tables are made without it")
+        say(f"{folder / 'scores.png'} cannot be drawn: {sentence_of(error)}; the tables are made without it")
     write_parquet(results, folder / "results.parquet")
 
 

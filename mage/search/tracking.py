@@ -16,9 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mage.errors import MageError, first_line
+from mage.errors import MageError
 from mage.results.status import TrialStatus
 from mage.results.tensorboard import FOLDER, EventFile, curves
+from mage.words import sentence_of
 
 LONGEST_NAME = 80
 LONGEST_WAIT = 30.0
@@ -224,7 +225,7 @@ def make_trackers(names: Sequence[str], group: str) -> list[Tracker]:
         try:
             trackers.append(OPTIONAL[name](group))
         except Exception as error:  # of whatever class, by the tracker's package
-            raise MageError(f"--track {name} cannot start: {first_line(error)}") from error
+            raise MageError(f"--track {name} cannot start: {sentence_of(error)}") from error
     return trackers
 
 
@@ -255,4 +256,4 @@ class Tracking:
                     getattr(tracker, what)(*arguments)
                 except Exception as error:  # whatever a tracker's package may raise, the sweep is worth more
                     self._trackers.remove(tracker)
-                    self._say(f"{tracker.name} is given up: {first_line(error)}; the sweep goes on without it")
+                    self._say(f"{tracker.name} is given up: {sentence_of(error)}; the sweep goes on without it")
