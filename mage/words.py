@@ -1,9 +1,14 @@
-"""How single values and errors are written for people, and as plain Python."""
+"""How single values, errors and configurations are written for people, and values as plain Python."""
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Mapping
 from typing import Any
+
+SEPARATOR = " = "
+"""Between the names of variants that are one configuration."""
 
 
 def plain(value: Any) -> Any:
@@ -44,3 +49,20 @@ def estimate(mean: float | None, error: float | None, missing: str = "-", sign: 
         return missing
     rounded = round(mean, 1) + 0.0  # no -0.0
     return f"{rounded:{sign}.1f}" + ("" if error is None or math.isnan(error) else f" ± {error:.1f}")
+
+
+def in_short(point: Mapping[str, Any]) -> str:
+    """A point of the space for people: `num_scales=4 scales=[1,4]`; of a variant its name."""
+    if set(point) == {"variant"}:
+        return short_name(point["variant"])
+    return " ".join(f"{field.rsplit('.', 1)[-1]}={_in_short(value)}" for field, value in point.items())
+
+
+def _in_short(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def short_name(label: str) -> str:
+    """The first of a configuration's names, and how many more there are."""
+    first, *more = label.split(SEPARATOR)
+    return f"{first} (+{len(more)} equal)" if more else first

@@ -10,11 +10,11 @@ import pytest
 
 from mage.config import get_field, load_config
 from mage.errors import MageError
+from mage.progress.watch import waiting
 from mage.results.status import SweepStatus, TrialStatus, write_status
 from mage.run_directory import check_free, differences
 from mage.search.script import make_settings
 from mage.search.settings import claim_directory
-from mage.search.watching import waiting
 
 SETTINGS = make_settings(scenarios=["maze2d-umaze", "pen-expert"], space={"transformer.depth": [1, 2]})
 

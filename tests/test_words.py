@@ -1,9 +1,9 @@
-"""How single values and errors are written."""
+"""How single values, errors and configurations are written."""
 
 import numpy as np
 import pytest
 
-from mage.words import estimate, first_line, plain, sentence_of
+from mage.words import SEPARATOR, estimate, first_line, in_short, plain, sentence_of, short_name
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,14 @@ def test_of_a_nested_error_the_sentence_is_told_and_of_a_plain_one_its_first_lin
     assert sentence_of(nested) == "the disk is full"
     assert sentence_of(KeyError()) == first_line(KeyError()) == "KeyError"
     assert first_line(OSError("no cluster\nlook at the logs")) == "no cluster"
+
+
+def test_a_point_reads_well() -> None:
+    assert in_short({"autoencoder.num_scales": 4, "transformer.depth": 2}) == "num_scales=4 depth=2"
+    assert in_short({"autoencoder.scales": "[1,2,4,8]"}) == "scales=[1,2,4,8]"
+
+
+def test_a_configuration_of_many_names_is_told_by_the_first() -> None:
+    assert short_name("MAGE K=8") == "MAGE K=8"
+    assert short_name(SEPARATOR.join(["MAGE K=8", "MAGE", "MAGE depth=8"])) == "MAGE K=8 (+2 equal)"
+    assert in_short({"variant": "bc = bc again"}) == "bc (+1 equal)"

@@ -235,9 +235,9 @@ def sweep_and_print(
     """Runs a sweep and prints its results: failures, the table of configurations, and where everything is."""
     import pandas as pd
 
+    from mage.progress.view import counted
     from mage.results import summary, warnings
     from mage.results.status import statuses_if_any
-    from mage.results.status_view import counted
 
     results = sweep(settings, out, resume, address, track)
     with pd.option_context("display.width", 200, "display.max_columns", None):

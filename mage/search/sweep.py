@@ -29,9 +29,12 @@ from mage.data.environments import check_evaluation
 from mage.data.sources import trajectories_of
 from mage.errors import MageError
 from mage.files import Say, as_path, expand_variables, patiently
+from mage.progress.ray_board import shown_board
+from mage.progress.trackers import check_trackers, make_trackers
+from mage.progress.trackers.tensorboard import FOLDER, TensorBoard
+from mage.progress.watch import Watch, waiting
 from mage.results import load, load_trials, plot_parameters, write_parquet
 from mage.results.status import read_status, write_status
-from mage.results.tensorboard import FOLDER
 from mage.results.variant_plot import plot_variants
 from mage.search.concurrency import FollowsCluster, NamedTrials, ProposedTrials, Recount
 from mage.search.journal import JOURNAL, TUNE, JournalSearch, RunJournal, can_go_on, mend_journal
@@ -40,14 +43,11 @@ from mage.search.progress import Progress, watched_by
 from mage.search.settings import SweepSettings, check_directory, claim_directory
 from mage.search.space import Space, check_space, starting_point, to_tune
 from mage.search.tables import ended_trials, gather_results, gather_trials
-from mage.search.tracking import TensorBoard, check_trackers, make_trackers
 from mage.search.trial import METRIC, TIME, VARIANT, TrialSettings, drop_checkpoints, run_trial
-from mage.search.variants import distinct, short_name
-from mage.search.watching import Watch, waiting
-from mage.training.ray_board import shown_board
+from mage.search.variants import distinct
 from mage.training.ray_death import ends_with_ray
 from mage.training.ray_start import start_ray
-from mage.words import sentence_of
+from mage.words import sentence_of, short_name
 
 __all__ = ["SweepSettings", "prepare_sweep", "run_sweep"]
 

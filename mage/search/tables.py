@@ -12,13 +12,12 @@ from ray import tune
 from mage.config import AlgorithmConfig
 from mage.errors import MageError
 from mage.files import Say
+from mage.progress.view import failure
 from mage.results import RESULT_COLUMNS, TRIAL_COLUMNS, load
 from mage.results.status import TrialStatus
-from mage.results.status_view import failure
 from mage.search.settings import SweepSettings
-from mage.search.space import in_short
 from mage.search.trial import METRIC, TIME
-from mage.words import plain, sentence_of
+from mage.words import in_short, plain, sentence_of
 
 Configure = Callable[[Mapping[str, Any]], AlgorithmConfig]
 

@@ -29,10 +29,10 @@ from mage.evaluation.rollout import without_failures
 from mage.evaluation.work import do_all
 from mage.files import patiently
 from mage.interface import Policy
+from mage.progress.ray_board import Message, Teller
 from mage.results import load, write_parquet
 from mage.search.placement import Crew
 from mage.training.artefacts import artefacts_folder
-from mage.training.ray_board import Message, Teller
 from mage.training.ray_train import Placement, train_with_ray
 from mage.training.trainer import save_run
 

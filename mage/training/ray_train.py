@@ -33,10 +33,10 @@ from mage.distributed import rank
 from mage.errors import MageError
 from mage.files import check_seal, seal, write_json
 from mage.interface.policy import Policy, load_policy
+from mage.progress.ray_board import Message, Teller
 from mage.training.artefacts import History
 from mage.training.checkpoint import KEPT, load_newest
 from mage.training.inspection import inspect_training
-from mage.training.ray_board import Message, Teller
 from mage.training.ray_faults import Say, SayWhatDied, as_mage_error, upload_patiently
 from mage.training.trainer import Trained, Trainer, choose_device
 
@@ -111,7 +111,7 @@ def train_with_ray(
         trajectories: in Ray's object store, shared by the workers of a node.
         name: of the run; the same name and storage go on from the last checkpoint there.
         storage: folder or URI that all nodes reach.
-        board: a `mage.training.ray_board` handle to tell of progress.
+        board: a `mage.progress.ray_board` handle to tell of progress.
         trial: that the messages there are about.
         evaluations: how often to report what `score` says of the policies so far, inside the stage that makes them.
         score: called in the first worker, while the others wait; reported as `score`, with a count as `eval_step`.
