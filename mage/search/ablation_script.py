@@ -22,7 +22,7 @@ from mage.search.script import (
 )
 
 if TYPE_CHECKING:
-    from mage.search.ablation import AblationTable
+    from mage.paper.tables import AblationTable
     from mage.search.settings import SweepSettings
 
 TIMES = "inference_time.parquet"
@@ -42,7 +42,7 @@ def run_ablation_script(description: str | None) -> None:
     parser.add_argument("--show", action="store_true", help="print what is in --out so far, and run nothing")
     options = parser.parse_args()
     with errors_end_it():
-        from mage.search.ablation import get_tables
+        from mage.paper.tables import get_tables
 
         tables = get_tables(options.table)
         if options.show:
@@ -82,7 +82,7 @@ def run(tables: Sequence[AblationTable], options: argparse.Namespace) -> None:
 
 def settings_of(tables: Sequence[AblationTable], options: argparse.Namespace) -> SweepSettings | None:
     """The sweep that the tables need, all of its configurations tried; None without a table."""
-    from mage.search.ablation import union
+    from mage.paper.tables import union
 
     if not tables:
         return None
@@ -101,8 +101,8 @@ def _measure_times(settings: SweepSettings, out: Path) -> None:
     """
     import pandas as pd
 
+    from mage.paper.inference_time import inference_times
     from mage.results import write_parquet
-    from mage.search.inference_time import inference_times
 
     configs = {scenario: settings.variant_configs(scenario) for scenario in settings.scenarios}
     if (out / TIMES).exists():
@@ -128,8 +128,8 @@ def show(tables: Sequence[AblationTable], out: Path) -> None:
     Raises:
         MageError: no run is there, or it is not one of these tables.
     """
-    from mage.results.ablation import compare_ablation, save_ablation
-    from mage.search.measurements import scores, times
+    from mage.paper.compare import compare_ablation, save_ablation
+    from mage.paper.measurements import scores, times
 
     _check_run(out)
     for table in tables:
