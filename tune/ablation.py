@@ -7,7 +7,7 @@ The tables are declared in mage/paper/ablations.yaml; what several of them need 
 table-<n>.md and table-<n>.parquet in the run directory. `--show` prints what is there, at any time, and runs nothing.
 """
 
-from mage.search.ablation_script import run_ablation_script
+from mage.paper.script import run_ablation_script
 
 if __name__ == "__main__":
     run_ablation_script(__doc__)

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from mage.paper.inference_time import REPEATS, STEPS
+from mage.paper.script import run_ablation_script, show
 from mage.paper.tables import get_tables, union
 from mage.results import write_parquet
-from mage.search.ablation_script import run_ablation_script, show
 from mage.search.script import make_settings
 from mage.search.settings import claim_directory
 from tests.results.tables import results
