@@ -1,47 +1,59 @@
-"""Variants become trials: equal ones once, and in an order that lets stage-1 artefacts be shared."""
+"""Variants end to end, through real Ray Tune, Ray Train and evaluation actors."""
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from pathlib import Path
 
-from mage.config import AlgorithmConfig, digest, load_config
-from mage.search.variants import distinct, in_training_order
-from mage.words import SEPARATOR
+import pandas as pd
+import pytest
 
-CHOICES = st.tuples(
-    st.sampled_from(["mage", "mage", "bc", "dt"]), st.sampled_from([64, 128, 256]), st.sampled_from([1, 2, 4])
-)
+import mage
+from mage.errors import MageError
+from mage.search.script import make_settings
+from mage.search.sweep import run_sweep
+from tests.search.test_sweep import SMALL
 
-
-def configs(chosen: list[tuple[str, int, int]]) -> dict[str, AlgorithmConfig]:
-    """Variants by number: algorithm, codebook size (stage 1) and depth (stage 2), where it has those."""
-
-    def overrides(algorithm: str, codes: int, depth: int) -> list[str]:
-        return [f"autoencoder.codebook_size={codes}", f"transformer.depth={depth}"] if algorithm == "mage" else []
-
-    return {
-        f"variant {number}": load_config("cpu", overrides(*choice), algorithm=choice[0])
-        for number, choice in enumerate(chosen)
-    }
+COMMON = (*SMALL, "training.reference.steps=40")
+VARIANTS = {
+    "full": [],
+    "the same": ["transformer.depth=1"],
+    "bc": ["algorithm=bc"],
+    "deep": ["transformer.depth=2"],
+    "diverges": ["algorithm=bc", "training.reference.learning_rate=1e30"],
+}
 
 
-@settings(max_examples=30)
-@given(st.lists(CHOICES, min_size=1, max_size=8))
-def test_every_configuration_is_there_once_under_all_its_names(chosen: list[tuple[str, int, int]]) -> None:
-    variants = configs(chosen)
-    trials = distinct(variants)
-    hashes = [config.hash() for config in trials.values()]
-    assert sorted(hashes) == sorted({config.hash() for config in variants.values()})
-    assert {(name, config.hash()) for label, config in trials.items() for name in label.split(SEPARATOR)} == {
-        (name, config.hash()) for name, config in variants.items()
-    }
+@pytest.mark.ray
+def test_variants_are_trained_once_each_share_their_stage_1_fail_alone_and_resume(
+    ray_cluster: None, tiny_maze_here: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    out, folder = tmp_path / "run", tmp_path / "run" / "maze2d-umaze"
+    settings = make_settings(scenarios=["maze2d-umaze"], variants=VARIANTS, overrides=COMMON, episodes=10)
+    results = run_sweep(settings, out)
+    assert results.groupby("variant").size().to_dict() == {"full = the same": 10, "bc": 10, "deep": 10}
+    assert dict(zip(results["variant"], results["algorithm"], strict=True))["bc"] == "bc"
+    hashes = {config.hash() for name, config in settings.variant_configs("maze2d-umaze").items() if name != "diverges"}
+    assert set(results["config_hash"]) == hashes
+    assert len(list((folder / "artefacts").glob("autoencoder-*"))) == 1
+    trials = pd.read_parquet(out / "trials.parquet")
+    assert dict(zip(trials["variant"], trials["status"], strict=True)) == dict.fromkeys(
+        set(results["variant"]), "finished"
+    ) | {"diverges": "failed"}
+    told = capsys.readouterr().out
+    assert "starts: full (+1 equal)" in told
+    (error,) = trials.query("variant == 'diverges'")["error"]
+    assert error.startswith("the loss of the reference is ") and "lower training.reference.learning_rate" in error
+    assert "restart 1 of" not in told
+    assert (out / "scores.png").stat().st_size > 5000
+    policies = {mage.load_policy(path).algorithm for path in (folder / "policies").glob("*/seed-0")}
+    assert policies == {"mage", "bc"}
+    for table in (out / "results.parquet", folder / "results.parquet", folder / "trials.parquet"):
+        table.unlink()
+    played = {path: path.stat().st_mtime_ns for path in (folder / "episodes").iterdir()}
+    pd.testing.assert_frame_equal(run_sweep(settings, out, resume=True), results)
+    assert {path: path.stat().st_mtime_ns for path in (folder / "episodes").iterdir()} == played
 
 
-@settings(max_examples=30)
-@given(st.lists(CHOICES, min_size=1, max_size=8))
-def test_each_artefact_is_first_trained_by_one_and_then_taken_by_the_others(chosen: list[tuple[str, int, int]]) -> None:
-    ordered = in_training_order(configs(chosen)).values()
-    keys = ["none" if (key := config.shared_key()) is None else digest(key) for config in ordered]
-    artefacts = set(keys) - {"none"}
-    others = keys[len(artefacts) :]
-    assert set(keys[: len(artefacts)]) == artefacts
-    assert set(others[: others.count("none")]) <= {"none"}
+def test_a_sweep_with_a_variant_that_cannot_be_writes_nothing(tmp_path: Path) -> None:
+    settings = make_settings(scenarios=["maze2d-umaze"], variants={"ok": [], "too fine": ["autoencoder.num_scales=99"]})
+    with pytest.raises(MageError, match="variant 'too fine' on maze2d-umaze"):
+        run_sweep(settings, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
