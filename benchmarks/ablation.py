@@ -14,9 +14,9 @@ import pandas as pd
 from scipy.stats import f_oneway
 
 from mage.errors import MageError
-from mage.results.ablation import compare_ablation, to_markdown
-from mage.search.ablation import AblationTable, get_tables
-from mage.search.measurements import scores
+from mage.paper.compare import compare_ablation, to_markdown
+from mage.paper.measurements import scores
+from mage.paper.tables import AblationTable, get_tables
 
 SEEDS = Path(__file__).with_name("ablation_cpu.csv")
 ROW = ["table", "scenario", "variant"]

@@ -17,10 +17,10 @@ import pandas as pd
 import mage
 from benchmarks.table import environment_lines, markdown
 from mage import scenarios
+from mage.data.sources import trajectories_of
 from mage.data.trajectories import Trajectories
 from mage.errors import MageError
 from mage.results import load, summary
-from mage.search.datasets import trajectories_of
 
 SCENARIOS = (
     "pen-expert",

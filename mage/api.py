@@ -22,7 +22,7 @@ from mage.files import as_path, expand_variables, kept_or_told
 from mage.inspection.read import inspect_run, inspect_sweep, is_sweep
 from mage.interface.policy import Policy
 from mage.interface.policy import load_policy as read_policy
-from mage.results.tensorboard import FOLDER, EventFile
+from mage.progress.trackers.tensorboard import FOLDER, EventFile
 from mage.run_directory import TRAINING, Differences, differences
 from mage.training.artefacts import Log
 from mage.training.checkpoint import keep_checkpoint, resume_training
@@ -270,8 +270,8 @@ def _train_on_workers(
 
     import ray
 
+    from mage.progress.ray_board import Message, shown_board
     from mage.search.placement import fit_to_cluster
-    from mage.training.ray_board import Message, shown_board
     from mage.training.ray_death import ends_with_ray
     from mage.training.ray_start import start_ray
     from mage.training.ray_train import train_with_ray

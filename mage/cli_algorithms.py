@@ -34,13 +34,13 @@ def algorithms(
     from mage import registry
 
     if name is None:
-        rows = [(each, _origin(each), _stages(each), _first_line(registry.get(each))) for each in registry.names()]
+        rows = [(each, _origin(each), _stages(each), _purpose(registry.get(each))) for each in registry.names()]
         console.print_table(("algorithm", "from", "stages", "what it does"), rows)
         return
     found = named(name)
     assert found is not None
     algorithm = registry.get(found)
-    print(f"{found}, {_origin(found)}: {_first_line(algorithm)}")
+    print(f"{found}, {_origin(found)}: {_purpose(algorithm)}")
     print(f"stages: {_stages(found)}")
     for preset, families in algorithm.presets.items():
         special = ", ".join(family for family in families if family != "*")
@@ -125,7 +125,7 @@ def _origin(name: str) -> str:
     return f"package {entries[name].dist.name}" if name in entries else "a class of your own"
 
 
-def _first_line(algorithm: type[Algorithm[Any]]) -> str:
+def _purpose(algorithm: type[Algorithm[Any]]) -> str:
     import inspect
 
     return (inspect.getdoc(algorithm) or "").split("\n\n")[0].replace("\n", " ")

@@ -120,7 +120,7 @@ def print_report(report: Report) -> None:
     """`mage.data.check`: a row a check, then, if nothing is wrong, the numbers of `mage data show` and the returns."""
     from mage.data.trajectories import describe
 
-    print_table(("", "check", "finding"), report.findings)
+    print_table(("", "check", "finding"), report.checks)
     if report.trajectories is not None:
         print()
         print_description(describe(report.trajectories))
@@ -160,7 +160,7 @@ def print_results(results: pd.DataFrame) -> None:
 
 def print_statuses(statuses: dict[str, SweepStatus]) -> None:
     """How far each sweep is, by the folder that it is in."""
-    from mage.results.status_view import status_view
+    from mage.progress.view import status_view
 
     for number, (folder, status) in enumerate(statuses.items()):
         if number:
@@ -171,8 +171,8 @@ def print_statuses(statuses: dict[str, SweepStatus]) -> None:
 
 def print_counts(location: str | Path) -> None:
     """How many trials the results at a location are of, and when that was so, as far as the sweeps there say."""
+    from mage.progress.view import how_far
     from mage.results.status import statuses_if_any
-    from mage.results.status_view import how_far
 
     for status in statuses_if_any(location).values():
         when = f" (as of {status.updated.astimezone():%d %b %H:%M:%S})" if status.updated else ""

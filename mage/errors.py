@@ -7,10 +7,3 @@ class MageError(Exception):
 
 class DamagedError(MageError):
     """Files that we wrote are not what we wrote: torn, truncated, changed."""
-
-
-def first_line(error: BaseException) -> str:
-    """The sentence that matters in one of Ray's nested errors."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = [line for line in lines if "Error" in line]
-    return (told or lines or [type(error).__name__])[-1].removeprefix("mage.errors.MageError: ")

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 
 from safetensors import SafetensorError
 
-from mage.errors import DamagedError, MageError, first_line
+from mage.errors import DamagedError, MageError
+from mage.words import sentence_of
 
 PATIENCE_SECONDS = 1800.0
 RETRY_SECONDS = 5.0
@@ -147,7 +148,7 @@ def patiently(
             if time.monotonic() >= deadline:
                 raise
             if not failed:
-                say(f"{first_line(error)}: nothing is lost; tried again for {seconds / 60:.0f} minutes")
+                say(f"{sentence_of(error)}: nothing is lost; tried again for {seconds / 60:.0f} minutes")
             failed = True
             time.sleep(pause)
         else:

@@ -14,7 +14,6 @@ from mage import registry
 PACKAGE = Path(mage.__file__).parent
 ALLOWED = {
     "algorithms": "they are what is named",
-    "registry.py": "holds the name of the default",
     "config/upgrade.py": "names what version 0.1 wrote",
 }
 PARTS = (

@@ -10,10 +10,10 @@ import pytest
 
 from mage.config import get_field, load_config, make_config
 from mage.errors import MageError
+from mage.progress.watch import waiting
 from mage.results.status import SweepStatus, TrialStatus, write_status
 from mage.run_directory import SWEEP, TRAINING, Differences, Kind, check_free, differences
 from mage.search.settings import claim_directory, make_settings
-from mage.search.watching import waiting
 
 SETTINGS = make_settings(scenarios=["maze2d-umaze", "pen-expert"], space={"transformer.depth": [1, 2]})
 

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
 
+from mage.words import plain
+
 NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp")
 INTEGER = re.compile(r"[-+]?[0-9][0-9_]*$")
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$")
@@ -47,7 +49,7 @@ def read_value(value: Any, annotation: Any) -> Any:
     Raises:
         ValueError: true or false for a number, which they would count as.
     """
-    value, kinds = _plain(value), _kinds(annotation)
+    value, kinds = plain(value), _kinds(annotation)
     if isinstance(value, str) and not any(_takes_text(kind, value) for kind in kinds):
         value = _read_text(value, kinds)
     if isinstance(value, bool) and bool not in kinds and (int in kinds or float in kinds):
@@ -66,12 +68,6 @@ def _read_text(text: str, kinds: tuple[Any, ...]) -> Any:
         return read_yaml(text)
     except ValueError:
         return text
-
-
-def _plain(value: Any) -> Any:
-    """numpy's numbers and arrays as Python's, known by their method: numpy is not imported for it."""
-    is_numpy = type(value).__module__.partition(".")[0] == "numpy"
-    return value.tolist() if is_numpy and hasattr(value, "tolist") else value
 
 
 @cache

@@ -26,7 +26,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from mage.config import digest
-from mage.data.minari_source import Recording
+from mage.data.minari_source import Dataset
 from mage.errors import DamagedError, MageError
 from mage.files import as_path, check_seal, seal
 
@@ -38,7 +38,7 @@ _READERS = ("gymnasium", "gymnasium-robotics", "minari")
 
 
 class _Description(BaseModel):
-    """recording.json: a recording without its arrays, which are the files of those names."""
+    """recording.json: a dataset without its arrays, which are the files of those names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
@@ -65,7 +65,7 @@ def cache_folder() -> Path:
         raise MageError("There is no home folder to cache datasets in; set MAGE_CACHE_DIR to a folder.") from error
 
 
-def cached(dataset_id: str, folder: Path, reader_version: int, read: Callable[[], Recording]) -> Recording:
+def cached(dataset_id: str, folder: Path, reader_version: int, read: Callable[[], Dataset]) -> Dataset:
     """The dataset, memory-mapped from the cache; where it is not there as it is now, `read` is called and it is kept.
 
     A damaged entry is made again, and what cannot be kept stays in memory: one line on stderr. While another process
@@ -89,15 +89,15 @@ def cached(dataset_id: str, folder: Path, reader_version: int, read: Callable[[]
             return read()
         if (found := _find(entry, tell=dataset_id)) is not None:
             return found
-        recording = read()
+        dataset = read()
         if _signature(folder, reader_version) != signature:  # the dataset was rewritten while it was read
-            return recording
+            return dataset
         try:
-            _write(entry, recording, signature)
+            _write(entry, dataset, signature)
         except (OSError, MageError) as error:
             _say_not_kept(dataset_id, error)
-            return recording
-        return _find(entry) or recording
+            return dataset
+        return _find(entry) or dataset
 
 
 def _signature(folder: Path, reader_version: int) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def _dataset_folder(dataset_id: str, folder: Path) -> Path:
     return cache_folder() / "datasets" / name
 
 
-def _find(entry: Path, tell: str | None = None) -> Recording | None:
+def _find(entry: Path, tell: str | None = None) -> Dataset | None:
     """The entry if it is there and whole; of a damaged one the user is told, if `tell` names the dataset."""
     if not entry.is_dir():
         return None
@@ -130,14 +130,14 @@ def _find(entry: Path, tell: str | None = None) -> Recording | None:
         return None
 
 
-def _open(entry: Path) -> Recording:
+def _open(entry: Path) -> Dataset:
     description = _Description.model_validate_json((entry / _DESCRIPTION).read_bytes())
     # as plain arrays: pickle copies a np.memmap, and then Ray's workers would not share the memory
     arrays = {
         name: np.asarray(np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False))
         for name in description.array_names
     }
-    return Recording(arrays=arrays, **description.model_dump(exclude={"array_names"}))
+    return Dataset(arrays=arrays, **description.model_dump(exclude={"array_names"}))
 
 
 @contextmanager
@@ -153,7 +153,7 @@ def _locked(folder: Path, dataset_id: str) -> Iterator[None]:
         yield
 
 
-def _write(entry: Path, recording: Recording, signature: dict[str, Any]) -> None:
+def _write(entry: Path, dataset: Dataset, signature: dict[str, Any]) -> None:
     """Puts the entry in place as a whole and removes all else but the lock, which the caller holds.
 
     Raises:
@@ -162,16 +162,16 @@ def _write(entry: Path, recording: Recording, signature: dict[str, Any]) -> None
     for other in entry.parent.iterdir():
         if other.is_dir():  # stale, damaged, or left by a process that was killed
             shutil.rmtree(other, ignore_errors=True)
-    free, needed = shutil.disk_usage(entry.parent).free, sum(array.nbytes for array in recording.arrays.values())
+    free, needed = shutil.disk_usage(entry.parent).free, sum(array.nbytes for array in dataset.arrays.values())
     if free < needed + _SPARE_BYTES:
         raise OSError(errno.ENOSPC, f"they take {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free")
     staging = entry.with_name(".writing")
     try:
         staging.mkdir()
-        for name, array in recording.arrays.items():
+        for name, array in dataset.arrays.items():
             _save(array, staging / f"{name}.npy")
-        metadata = {name: value for name, value in vars(recording).items() if name != "arrays"}
-        description = _Description(array_names=tuple(recording.arrays), **metadata)
+        metadata = {name: value for name, value in vars(dataset).items() if name != "arrays"}
+        description = _Description(array_names=tuple(dataset.arrays), **metadata)
         (staging / _DESCRIPTION).write_text(description.model_dump_json(indent=1), encoding="utf-8")
         (staging / "signature.json").write_text(json.dumps(signature, indent=1))
         seal(staging)

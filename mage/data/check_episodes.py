@@ -13,11 +13,11 @@ Level = Literal["ok", "warning", "error"]
 Ending = Literal["terminated", "cut off", "unmarked", "marked twice", "marked early"]
 
 
-class Finding(NamedTuple):
-    """What one check says."""
+class Check(NamedTuple):
+    """What was looked at, and what was found."""
 
     level: Level
-    check: str
+    name: str
     text: str
 
 
@@ -34,12 +34,12 @@ class _Episode(NamedTuple):
     ending: Ending
 
 
-def check_episodes(dataset_id: str) -> Iterator[Finding]:
+def check_episodes(dataset_id: str) -> Iterator[Check]:
     """The checks of the episodes as they are stored."""
     with reading(dataset_id):
         episodes = list(_scan(minari.load_dataset(dataset_id)))
     if not episodes:
-        yield Finding("error", "episodes", "there are none")
+        yield Check("error", "episodes", "there are none")
         return
     yield _shapes(episodes)
     yield _types(episodes)
@@ -94,36 +94,36 @@ def _ending(terminations: np.ndarray, truncations: np.ndarray) -> Ending:
     return "terminated" if terminations[-1] else "cut off"
 
 
-def _shapes(episodes: Sequence[_Episode]) -> Finding:
+def _shapes(episodes: Sequence[_Episode]) -> Check:
     widths = episodes[0].widths
     for number, episode in enumerate(episodes):
         expected = {name: episode.steps + (name == "observations") for name in episode.lengths}
         wrong = [name for name, length in episode.lengths.items() if length != expected[name]]
         if episode.steps == 0:
-            return Finding("error", "shapes", f"episode {number} has no steps")
+            return Check("error", "shapes", f"episode {number} has no steps")
         if wrong:
             name = wrong[0]
             text = f"episode {number} has {episode.steps} rewards and {episode.lengths[name]} {name}"
-            return Finding("error", "shapes", f"{text}, expected {expected[name]}")
+            return Check("error", "shapes", f"{text}, expected {expected[name]}")
         if episode.widths != widths:
             name = next(name for name in widths if episode.widths[name] != widths[name])
             text = (
                 f"the {name} of episode {number} have {episode.widths[name]} values, those of episode 0 {widths[name]}"
             )
-            return Finding("error", "shapes", text)
+            return Check("error", "shapes", text)
     sizes = f"{widths['observations']} observation and {widths['actions']} action values a step"
-    return Finding("ok", "shapes", f"{len(episodes)} episodes, {sum(one.steps for one in episodes)} steps, {sizes}")
+    return Check("ok", "shapes", f"{len(episodes)} episodes, {sum(one.steps for one in episodes)} steps, {sizes}")
 
 
-def _types(episodes: Sequence[_Episode]) -> Finding:
+def _types(episodes: Sequence[_Episode]) -> Check:
     names = ("observations", "actions", "rewards")
     types = {name: frozenset[np.dtype]().union(*(episode.types[name] for episode in episodes)) for name in names}
     odd = any(one.kind != "f" for name in ("observations", "actions") for one in types[name])
     text = ", ".join(f"{name} {' and '.join(sorted(str(one) for one in types[name]))}" for name in names)
-    return Finding("warning" if odd else "ok", "types", f"{text}; read as float32")
+    return Check("warning" if odd else "ok", "types", f"{text}; read as float32")
 
 
-def _finite(episodes: Sequence[_Episode]) -> Finding:
+def _finite(episodes: Sequence[_Episode]) -> Check:
     for name in ("observations", "actions", "rewards"):
         bad = [number for number, episode in enumerate(episodes) if episode.not_finite[name]]
         if bad:
@@ -131,20 +131,20 @@ def _finite(episodes: Sequence[_Episode]) -> Finding:
             text = (
                 f"{count} values of the {name} are NaN or infinite, in {len(bad)} episodes, first in episode {bad[0]}"
             )
-            return Finding("error", "values", text)
-    return Finding("ok", "values", "all are finite")
+            return Check("error", "values", text)
+    return Check("ok", "values", "all are finite")
 
 
-def _actions(episodes: Sequence[_Episode]) -> Finding:
+def _actions(episodes: Sequence[_Episode]) -> Check:
     outside, total = sum(one.outside for one in episodes), sum(one.actions for one in episodes)
     if outside:
         share = 100.0 * outside / total
-        return Finding("warning", "actions", f"{share:.3g} % of the values are outside the bounds of the action space")
-    return Finding("ok", "actions", "all are within the bounds of the action space")
+        return Check("warning", "actions", f"{share:.3g} % of the values are outside the bounds of the action space")
+    return Check("ok", "actions", "all are within the bounds of the action space")
 
 
-def _endings(episodes: Sequence[_Episode]) -> Finding:
+def _endings(episodes: Sequence[_Episode]) -> Check:
     endings = [episode.ending for episode in episodes]
     counts = {ending: endings.count(ending) for ending in dict.fromkeys(endings)}
     level: Level = "ok" if set(counts) <= {"terminated", "cut off"} else "warning"
-    return Finding(level, "episode ends", ", ".join(f"{count} {ending}" for ending, count in counts.items()))
+    return Check(level, "episode ends", ", ".join(f"{count} {ending}" for ending, count in counts.items()))

@@ -3,7 +3,15 @@
 from mage import scenarios
 from mage.data import maze2d, ogbench_pointmaze
 from mage.data.maze_game import collection as maze_game
+from mage.data.recording import Recorder
 from mage.errors import MageError
+
+RECORDERS: dict[str, Recorder] = {
+    **dict.fromkeys(maze2d.MAZES, maze2d.recorder()),
+    ogbench_pointmaze.SCENARIO: ogbench_pointmaze.RECORDER,
+    maze_game.SCENARIO: maze_game.RECORDER,
+}
+"""Who records the data of which scenario."""
 
 
 def scenario_of(dataset_id: str) -> str | None:
@@ -25,8 +33,4 @@ def collect(scenario_name: str, episodes: int = 1000, seed: int = 0, workers: in
     scenario = scenarios.get(scenario_name)
     if scenario.builtin_dataset_id is None:
         raise MageError(f"There is no built-in data for {scenario_name}; there is for {', '.join(recordable())}.")
-    if scenario_name == maze_game.SCENARIO:
-        return maze_game.collect(episodes, seed, workers)
-    if scenario_name == ogbench_pointmaze.SCENARIO:
-        return ogbench_pointmaze.collect(episodes, seed, workers)
-    return maze2d.collect(scenario_name, episodes, seed, workers)
+    return RECORDERS[scenario_name].collect(scenario_name, episodes, seed, workers)

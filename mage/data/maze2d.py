@@ -7,8 +7,8 @@ a PD controller and Gaussian action noise, so good behaviour has to be stitched.
 """
 
 from collections.abc import Callable
-from functools import cache
-from typing import Any, Literal, NamedTuple
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -16,17 +16,14 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium_robotics.envs.maze import maps
 
 from mage import scenarios
-from mage.data import recording
 from mage.data.environments import build, registered_spec
 from mage.data.maze_controller import Cell, WaypointController, free_cells
 from mage.data.minari_writer import write_dataset
+from mage.data.recording import Job, Recorded, Recorder
 from mage.errors import MageError
 
 ACTION_NOISE_STD = 0.5
-REFERENCE_SEED = 20_000
-
-Behaviour = Literal["tour", "straight", "random"]
-_STREAM: dict[Behaviour, int] = {"tour": 0, "straight": 1, "random": 2}
+_STREAM = {"tour": 0, "straight": 1, "random": 2}
 
 
 class Maze(NamedTuple):
@@ -57,14 +54,6 @@ class Episode(NamedTuple):
     seed: int
 
 
-class _Job(NamedTuple):
-    scenario: str
-    behaviour: Behaviour
-    seed: int
-    episodes: range
-    steps: int
-
-
 def collect(
     scenario_name: str,
     episodes: int = 1000,
@@ -78,23 +67,19 @@ def collect(
 
     max_episode_steps gives the data, and the environment that is stored with it, another time limit than D4RL's.
 
-    The reference scores stored with it are measured on `reference_episodes` episodes each: uniformly random actions
-    (score 0), and the noiseless controller going straight to the goal and staying there (score 100). workers=None
-    takes every core. A dataset that is already there raises MageError; an interrupted recording leaves none.
+    The reference scores are those of uniformly random actions (0) and of the noiseless controller going straight to the
+    goal and staying there (100); the rest is as `Recorder.collect` says.
     """
-    dataset_id = dataset_id or scenarios.get(scenario_name).builtin_dataset_id
-    if dataset_id is None or scenario_name not in MAZES:
+    if scenario_name not in MAZES:
         raise MageError(f"{scenario_name} is not one of the mazes {', '.join(MAZES)}.")
-    recording.check_request(dataset_id, episodes, reference_episodes, workers)
-    steps = max_episode_steps or scenarios.get(scenario_name).max_episode_steps
-    reference = list(recording.chunks(reference_episodes))
-    jobs = [_Job(scenario_name, "straight", REFERENCE_SEED, chunk, steps) for chunk in reference]
-    jobs += [_Job(scenario_name, "random", REFERENCE_SEED, chunk, steps) for chunk in reference]
-    jobs += [_Job(scenario_name, "tour", seed, chunk, steps) for chunk in recording.chunks(episodes)]
-    played = recording.by_behaviour(jobs, recording.record(play, jobs, workers, dataset_id))
-    returns = recording.MeanReturns.of(data=played["tour"], random=played["random"], controller=played["straight"])
-    _write(dataset_id, scenario_name, environment_spec(scenario_name, steps), seed, played["tour"], returns)
-    return dataset_id
+    own = recorder(max_episode_steps)
+    return own.collect(scenario_name, episodes, seed, workers, reference_episodes, dataset_id)
+
+
+def recorder(max_episode_steps: int | None = None) -> Recorder:
+    """Of any maze; episodes of D4RL's length, unless told another."""
+    play_so_long = partial(play, max_episode_steps=max_episode_steps)
+    return Recorder("tour", "straight", play_so_long, partial(_write, max_episode_steps=max_episode_steps))
 
 
 def environment_spec(scenario_name: str, max_episode_steps: int | None = None) -> EnvSpec:
@@ -118,10 +103,11 @@ def _map_with_goal(maze: Maze) -> list[list]:
     return rows
 
 
-def play(job: _Job) -> list[Episode]:
+def play(job: Job, max_episode_steps: int | None = None) -> list[Episode]:
     """The episodes of a job."""
     environment = _environment(job.scenario)
-    return [_rollout(job, environment, episode) for episode in job.episodes]
+    steps = max_episode_steps or scenarios.get(job.scenario).max_episode_steps
+    return [_rollout(job, environment, episode, steps) for episode in job.episodes]
 
 
 @cache
@@ -129,7 +115,7 @@ def _environment(scenario_name: str) -> gym.Env:
     return build(environment_spec(scenario_name), disable_env_checker=True)
 
 
-def _rollout(job: _Job, environment: gym.Env, episode: int) -> Episode:
+def _rollout(job: Job, environment: gym.Env, episode: int, steps: int) -> Episode:
     """One episode over the full time limit; stepping the bare environment is the same, only faster."""
     bare: Any = environment.unwrapped
     stream = np.random.SeedSequence(job.seed, spawn_key=(_STREAM[job.behaviour], episode))
@@ -138,7 +124,7 @@ def _rollout(job: _Job, environment: gym.Env, episode: int) -> Episode:
     goal = observation["desired_goal"]
     policy = _policy(job.behaviour, bare, MAZES[job.scenario].walls, observation, rng)
     observations, successes, actions, rewards = [observation["observation"]], [info["success"]], [], []
-    for _ in range(job.steps):
+    for _ in range(steps):
         action = np.clip(policy(observations[-1]), -1.0, 1.0).astype(np.float32)
         observation, reward, _, _, info = bare.step(action)
         observations.append(observation["observation"])
@@ -149,7 +135,7 @@ def _rollout(job: _Job, environment: gym.Env, episode: int) -> Episode:
 
 
 def _policy(
-    behaviour: Behaviour, bare: Any, walls: list[list], observation: dict[str, np.ndarray], rng: np.random.Generator
+    behaviour: str, bare: Any, walls: list[list], observation: dict[str, np.ndarray], rng: np.random.Generator
 ) -> Callable[[np.ndarray], Any]:
     """(x, y, vx, vy) -> action (2,), not clipped."""
     if behaviour == "random":
@@ -173,21 +159,20 @@ def _policy(
     return tour
 
 
-def _write(
-    dataset_id: str, scenario: str, spec: EnvSpec, seed: int, tour: list[Episode], returns: recording.MeanReturns
-) -> None:
+def _write(recorded: Recorded[Episode], max_episode_steps: int | None) -> None:
+    scenario, returns = recorded.scenario, recorded.returns
     goal = "the environment's one goal" if MAZES[scenario].goal else "the episode's own random goal"
     description = (
-        f"{len(tour)} episodes of {scenario}, recorded by MAGE on Ray with D4RL's maze2d recipe (seed {seed}; not the "
-        f"published D4RL data): a PD controller tours random cells with action noise of standard deviation "
-        f"{ACTION_NOISE_STD}, the reward counts steps at {goal}. Mean return {returns.data:.2f}. Reference scores "
-        f"measured in the same environment: random actions {returns.random:.2f}, noiseless controller "
+        f"{recorded.played} episodes of {scenario}, recorded by MAGE on Ray with D4RL's maze2d recipe (seed "
+        f"{recorded.seed}; not the published D4RL data): a PD controller tours random cells with action noise of "
+        f"standard deviation {ACTION_NOISE_STD}, the reward counts steps at {goal}. Mean return {returns.data:.2f}. "
+        f"Reference scores measured in the same environment: random actions {returns.random:.2f}, noiseless controller "
         f"{returns.controller:.2f}."
     )
     write_dataset(
-        dataset_id,
-        map(_columns, tour),
-        spec,
+        recorded.dataset_id,
+        map(_columns, recorded.episodes),
+        environment_spec(scenario, max_episode_steps),
         returns.reference_scores,
         description,
         metadata=returns.metadata(),

@@ -28,7 +28,7 @@ LOST_SHARE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
-class Recording:
+class Dataset:
     """One dataset. `arrays` are those of `Trajectories`, by name; environment_spec is EnvSpec JSON or "".
 
     reference_scores are the dataset's own returns that score 0 and 100, None where it stores none; notes are what who
@@ -46,13 +46,13 @@ class Recording:
     notes: tuple[str, ...] = ()
 
 
-def read_dataset(dataset_id: str) -> Recording:
+def read_dataset(dataset_id: str) -> Dataset:
     """Every episode of a dataset that is on this machine; an unreadable or unsupported one raises MageError."""
     with reading(dataset_id):
         dataset = minari.load_dataset(dataset_id)
         action_low, action_high = action_bounds(dataset)
         keys, arrays, notes = _read_episodes(dataset)
-        return Recording(
+        return Dataset(
             dataset_id=dataset.id,
             arrays=arrays,
             fingerprint=fingerprint(*arrays.values()),

@@ -8,28 +8,26 @@ a function of (seed, walk) alone.
 
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from mage import scenarios
-from mage.data import recording
 from mage.data.environments import build, import_ogbench, registered_spec
 from mage.data.maze_controller import Cell, free_cells
 from mage.data.minari_writer import write_dataset
 from mage.data.ogbench_source import GOAL_PAYS, episode_spans
+from mage.data.recording import Job, Recorded, Recorder
 
 SCENARIO = "pointmaze-giant-navigate-v0"
 WALK_STEPS = 2000
 ACTION_NOISE_STD = 0.5
 POSITION_NOISE = 1.0  # both ways, of starts and goals in their cells, which are 4 wide
 REACHED = 1.0  # distance to the goal
-REFERENCE_SEED = 20_000
 
-Behaviour = Literal["navigate", "straight", "random"]
-_STREAM: dict[Behaviour, int] = {"navigate": 0, "straight": 1, "random": 2}
+_STREAM = {"navigate": 0, "straight": 1, "random": 2}
 
 
 class Walk(NamedTuple):
@@ -41,39 +39,6 @@ class Walk(NamedTuple):
     successes: np.ndarray
 
 
-class _Job(NamedTuple):
-    behaviour: Behaviour
-    seed: int
-    episodes: range
-
-
-def collect(
-    walks: int = 1000,
-    seed: int = 0,
-    workers: int | None = None,
-    reference_episodes: int = 50,
-    dataset_id: str | None = None,
-) -> str:
-    """Records the data and returns its id; dataset_id overrides where it goes.
-
-    Measured on `reference_episodes` evaluation episodes each, and stored with it: the returns of uniformly random
-    actions and of the noiseless walk to the task's goal. workers=None takes every core. A dataset that is already there
-    and a missing package `ogbench` raise MageError; an interrupted recording leaves none.
-    """
-    dataset_id = dataset_id or scenarios.get(SCENARIO).builtin_dataset_id
-    assert dataset_id is not None
-    import_ogbench()
-    recording.check_request(dataset_id, walks, reference_episodes, workers)
-    jobs = [_Job("straight", REFERENCE_SEED, chunk) for chunk in recording.chunks(reference_episodes)]
-    jobs += [_Job("random", REFERENCE_SEED, chunk) for chunk in recording.chunks(reference_episodes)]
-    jobs += [_Job("navigate", seed, chunk) for chunk in recording.chunks(walks)]
-    played = recording.by_behaviour(jobs, recording.record(play, jobs, workers, dataset_id))
-    episodes = [episode for walk in played["navigate"] for episode in cut(walk)]
-    returns = recording.MeanReturns.of(data=episodes, random=played["random"], controller=played["straight"])
-    _write(dataset_id, seed, walks, episodes, returns)
-    return dataset_id
-
-
 def environment_spec() -> EnvSpec:
     """The evaluation environment, but it goes on at the goal, and longer."""
     spec = registered_spec(scenarios.get(SCENARIO))
@@ -82,7 +47,7 @@ def environment_spec() -> EnvSpec:
     return spec
 
 
-def play(job: _Job) -> list[Walk]:
+def play(job: Job) -> list[Walk]:
     """The walks of a job."""
     environment = _environment()
     return [_walk(job, environment.unwrapped, number) for number in job.episodes]
@@ -105,7 +70,7 @@ def _environment() -> gym.Env:
     return build(environment_spec(), disable_env_checker=True)
 
 
-def _walk(job: _Job, bare: Any, number: int) -> Walk:
+def _walk(job: Job, bare: Any, number: int) -> Walk:
     """One walk; those of the references start and end as in the evaluation."""
     stream = np.random.SeedSequence(job.seed, spawn_key=(_STREAM[job.behaviour], number))
     rng = np.random.default_rng(stream)
@@ -129,7 +94,7 @@ def _walk(job: _Job, bare: Any, number: int) -> Walk:
     return Walk(np.array(observations), np.array(actions), np.array(rewards), np.array(successes))
 
 
-def _policy(behaviour: Behaviour, bare: Any, rng: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
+def _policy(behaviour: str, bare: Any, rng: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
     """Position (2,) -> action (2,), not clipped."""
     if behaviour == "random":
         return lambda _: rng.uniform(-1.0, 1.0, size=2)
@@ -175,7 +140,8 @@ def _next_centre(cell: Cell, goal: Cell) -> np.ndarray:
     return bare.get_oracle_subgoal(bare.ij_to_xy(cell), bare.ij_to_xy(goal))[0]
 
 
-def _write(dataset_id: str, seed: int, walks: int, episodes: list[Walk], returns: recording.MeanReturns) -> None:
+def _write(recorded: Recorded[Walk]) -> None:
+    walks, seed, episodes, returns = recorded.played, recorded.seed, recorded.episodes, recorded.returns
     reached = sum(bool(episode.successes[-2]) for episode in episodes)
     description = (
         f"{walks} walks of {WALK_STEPS} steps for {SCENARIO}, recorded by MAGE on Ray with OGBench's recipe (seed "
@@ -186,7 +152,7 @@ def _write(dataset_id: str, seed: int, walks: int, episodes: list[Walk], returns
         f"{returns.controller:.2f}."
     )
     write_dataset(
-        dataset_id,
+        recorded.dataset_id,
         map(_columns, episodes),
         environment_spec(),
         reference_scores=None,  # the scenario's score is the success rate
@@ -208,3 +174,7 @@ def _columns(episode: Walk) -> dict:
         "truncations": is_last & (not reached),
         "infos": {"success": episode.successes},
     }
+
+
+RECORDER = Recorder("navigate", "straight", play, _write, cut, require=import_ogbench)
+"""What is measured beside the data are evaluation episodes: random actions, the noiseless walk to the task's goal."""

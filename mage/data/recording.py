@@ -1,4 +1,4 @@
-"""Records episodes in worker processes, with a running count; what all built-in data has in common.
+"""Records built-in data, in worker processes, with a running count; a kind of data says what is its own (`Recorder`).
 
 An episode has to be a function of its job and its number alone; then the number of processes changes nothing.
 """
@@ -8,29 +8,27 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from multiprocessing import get_context
-from typing import NamedTuple, Protocol, Self, TypeVar
+from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 
+from mage import scenarios
 from mage.data.minari_writer import dataset_is_local
 from mage.errors import MageError
 
 EPISODES_A_JOB = 10
+REFERENCE_SEED = 20_000
 
 
-class Job(Protocol):
-    """What one call of a worker process records; it travels there by pickle."""
+class Job(NamedTuple):
+    """What one call of a worker process records: numbered episodes of a behaviour; it travels there by pickle."""
 
-    @property
-    def behaviour(self) -> str:
-        """The name of the policy that acts."""
-        ...
-
-    @property
-    def episodes(self) -> range:
-        """The numbers of its episodes."""
-        ...
+    scenario: str
+    behaviour: str
+    seed: int
+    episodes: range
 
 
 class Rewarded(Protocol):
@@ -40,8 +38,8 @@ class Rewarded(Protocol):
     def rewards(self) -> np.ndarray: ...
 
 
-J = TypeVar("J", bound=Job)
 E = TypeVar("E")
+R = TypeVar("R", bound=Rewarded)
 
 
 class MeanReturns(NamedTuple):
@@ -74,6 +72,74 @@ def _mean_return(episodes: Sequence[Rewarded]) -> float:
     return float(np.mean([episode.rewards.sum() for episode in episodes]))
 
 
+class Recorded(NamedTuple, Generic[R]):
+    """What is to be written: the data's episodes, of so many `played`, and the returns of all that was played."""
+
+    dataset_id: str
+    scenario: str
+    seed: int
+    played: int
+    episodes: list[R]
+    returns: MeanReturns
+
+
+def whole(episode: R) -> list[R]:
+    """An episode that is written as it was played."""
+    return [episode]
+
+
+@dataclass(frozen=True)
+class Recorder(Generic[R]):
+    """What is its own of one kind of built-in data.
+
+    Attributes:
+        data: the behaviour that the data shows.
+        controller: the noiseless one; its mean return and that of the behaviour `random` are stored with the data.
+        play: the episodes of a job; a function that another process can import.
+        write: makes the dataset.
+        cut: the episodes that are written of one that was played.
+        require: raises MageError where a package is missing.
+    """
+
+    data: str
+    controller: str
+    play: Callable[[Job], list[R]]
+    write: Callable[[Recorded[R]], None]
+    cut: Callable[[R], Iterable[R]] = whole
+    require: Callable[[], object] = lambda: None
+
+    def collect(
+        self,
+        scenario_name: str,
+        episodes: int = 1000,
+        seed: int = 0,
+        workers: int | None = None,
+        reference_episodes: int = 50,
+        dataset_id: str | None = None,
+    ) -> str:
+        """Records the scenario's built-in dataset and returns its id; dataset_id overrides where it goes.
+
+        The returns stored with it, of random actions and of the controller, are measured on `reference_episodes`
+        episodes each. workers=None takes every core. A dataset that is already there raises MageError; an interrupted
+        recording leaves none.
+        """
+        dataset_id = dataset_id or scenarios.get(scenario_name).builtin_dataset_id
+        assert dataset_id is not None
+        self.require()
+        check_request(dataset_id, episodes, reference_episodes, workers)
+        jobs = [
+            Job(scenario_name, behaviour, REFERENCE_SEED, chunk)
+            for behaviour in (self.controller, "random")
+            for chunk in chunks(reference_episodes)
+        ]
+        jobs += [Job(scenario_name, self.data, seed, chunk) for chunk in chunks(episodes)]
+        played = by_behaviour(jobs, record(self.play, jobs, workers, dataset_id))
+        kept = [part for episode in played[self.data] for part in self.cut(episode)]
+        returns = MeanReturns.of(data=kept, random=played["random"], controller=played[self.controller])
+        self.write(Recorded(dataset_id, scenario_name, seed, episodes, kept, returns))
+        return dataset_id
+
+
 def check_request(dataset_id: str, episodes: int, reference_episodes: int, workers: int | None) -> None:
     """Raises MageError for a dataset that is already there, and for numbers that nothing can be recorded with."""
     if min(episodes, reference_episodes) < 1 or (workers is not None and workers < 1):
@@ -90,11 +156,11 @@ def chunks(episodes: int) -> Iterator[range]:
         yield range(first, min(first + EPISODES_A_JOB, episodes))
 
 
-def record(play: Callable[[J], list[E]], jobs: Sequence[J], workers: int | None, name: str) -> list[list[E]]:
+def record(play: Callable[[Job], list[E]], jobs: Sequence[Job], workers: int | None, name: str) -> list[list[E]]:
     """What `play` returns for each job, in their order.
 
     Args:
-        play: a function of a module, so that another process can import it.
+        play: a function that another process can import.
         jobs: one call of `play` each.
         workers: processes; one plays here, None takes every core.
         name: of what is recorded, for the running count on stderr.
@@ -102,7 +168,7 @@ def record(play: Callable[[J], list[E]], jobs: Sequence[J], workers: int | None,
     return list(_counted(_played(play, jobs, workers or available_cores()), jobs, name))
 
 
-def by_behaviour(jobs: Sequence[J], played: Sequence[list[E]]) -> dict[str, list[E]]:
+def by_behaviour(jobs: Sequence[Job], played: Sequence[list[E]]) -> dict[str, list[E]]:
     """What `record` returned, as the episodes of each behaviour in the order of its jobs."""
     episodes: dict[str, list[E]] = {job.behaviour: [] for job in jobs}
     for job, some in zip(jobs, played, strict=True):
@@ -115,7 +181,7 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _played(play: Callable[[J], list[E]], jobs: Sequence[J], workers: int) -> Iterator[list[E]]:
+def _played(play: Callable[[Job], list[E]], jobs: Sequence[Job], workers: int) -> Iterator[list[E]]:
     if workers == 1:
         yield from map(play, jobs)
         return
@@ -129,7 +195,7 @@ def _played(play: Callable[[J], list[E]], jobs: Sequence[J], workers: int) -> It
         ) from error
 
 
-def _counted(played: Iterable[list[E]], jobs: Sequence[J], name: str) -> Iterator[list[E]]:
+def _counted(played: Iterable[list[E]], jobs: Sequence[Job], name: str) -> Iterator[list[E]]:
     """Passes the episodes on; a terminal sees a running count, a log file the first and the last line."""
     total, done, live = sum(len(job.episodes) for job in jobs), 0, sys.stderr.isatty()
     print(f"Recording {name}: {total} episodes", file=sys.stderr, end="" if live else "\n", flush=True)

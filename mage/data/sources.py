@@ -15,7 +15,7 @@ from mage.data.cache import cached
 from mage.data.collect import collect, scenario_of
 from mage.data.download import download as download_dataset
 from mage.data.environments import environment_name, registered_spec
-from mage.data.minari_source import READER_VERSION, Recording, read_dataset
+from mage.data.minari_source import READER_VERSION, Dataset, read_dataset
 from mage.data.minari_writer import dataset_is_local
 from mage.data.trajectories import Task, Trajectories, fingerprint
 from mage.errors import MageError
@@ -36,7 +36,19 @@ def load_trajectories(
     With download=False it is not. Data that is missing, unreadable or of an unsupported kind raises MageError.
     """
     resolved = obtain(scenario, dataset_id, namespace, download)
-    return combine([_recording(name) for name in resolved], scenario)
+    return combine([_dataset(name) for name in resolved], scenario)
+
+
+def trajectories_of(name: str, namespace: str | None = None) -> Trajectories:
+    """What a sweep trains on for a scenario of that name: the local namespace's data, where one is named.
+
+    A maze that the namespace lacks is the built-in one, so that a sweep can be over mazes and a local copy of Adroit.
+    """
+    scenario = scenarios.get(name)
+    if namespace and scenario.builtin_dataset_id:
+        has_copy = all(map(dataset_is_local, scenarios.local_dataset_ids(scenario, namespace)))
+        namespace = namespace if has_copy else None
+    return load_trajectories(scenario, namespace=namespace)
 
 
 def obtain(
@@ -74,22 +86,22 @@ def resolve_dataset_ids(
     return scenario.dataset_ids or (scenario.imported_dataset_id,)
 
 
-def _recording(dataset_id: str) -> Recording:
+def _dataset(dataset_id: str) -> Dataset:
     return cached(dataset_id, get_dataset_path(dataset_id), READER_VERSION, partial(read_dataset, dataset_id))
 
 
-def combine(recordings: Sequence[Recording], scenario: Scenario | None) -> Trajectories:
-    """The recordings laid end to end as the data of one task; those of different environments raise MageError."""
-    first = recordings[0]
-    for other in recordings[1:]:
+def combine(datasets: Sequence[Dataset], scenario: Scenario | None) -> Trajectories:
+    """The datasets laid end to end as the data of one task; those of different environments raise MageError."""
+    first = datasets[0]
+    for other in datasets[1:]:
         _check_same_kind(first, other)
-    arrays = first.arrays if len(recordings) == 1 else _mixed([one.arrays for one in recordings])
+    arrays = first.arrays if len(datasets) == 1 else _mixed([one.arrays for one in datasets])
     references = first.reference_scores or (scenario.reference_scores if scenario else None)
-    dataset_id = MIXED.join(one.dataset_id for one in recordings)
+    dataset_id = MIXED.join(one.dataset_id for one in datasets)
     task = Task(
         scenario=scenario.name if scenario else dataset_id,
         dataset_id=dataset_id,
-        fingerprint=first.fingerprint if len(recordings) == 1 else fingerprint(*arrays.values()),
+        fingerprint=first.fingerprint if len(datasets) == 1 else fingerprint(*arrays.values()),
         environment_spec=_environment_spec(first, scenario),
         reference_scores=references,
         score=scenario.score if scenario else "return",
@@ -99,7 +111,7 @@ def combine(recordings: Sequence[Recording], scenario: Scenario | None) -> Traje
         action_low=first.action_low,
         action_high=first.action_high,
     )
-    return Trajectories(**arrays, task=task, notes=tuple(note for one in recordings for note in one.notes))
+    return Trajectories(**arrays, task=task, notes=tuple(note for one in datasets for note in one.notes))
 
 
 def _mixed(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -108,13 +120,13 @@ def _mixed(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return arrays | {"episode_starts": np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)}
 
 
-def _environment_spec(recording: Recording, scenario: Scenario | None) -> str:
+def _environment_spec(dataset: Dataset, scenario: Scenario | None) -> str:
     if scenario is None or scenario.evaluation_environment_from == "dataset":
-        return recording.environment_spec
+        return dataset.environment_spec
     return registered_spec(scenario).to_json()
 
 
-def _check_same_kind(first: Recording, other: Recording) -> None:
+def _check_same_kind(first: Dataset, other: Dataset) -> None:
     """Mixing is for data of one environment."""
     sizes = [(one.arrays["observations"].shape[1], one.action_low, one.action_high) for one in (first, other)]
     names = [environment_name(one.environment_spec) for one in (first, other)]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
-import torch
 
 from mage import scenarios
 from mage.data.known_issues import score_warning
 from mage.data.trajectories import Task
-from mage.errors import MageError
-from mage.evaluation.rollout import Rollout, batches, play_batch
+from mage.evaluation.rollout import Rollout, batches, without_failures
+from mage.evaluation.work import Tell, do_all
 from mage.files import Say
 from mage.interface import Policy
 
@@ -23,7 +23,7 @@ def evaluate_policies(
     actors: int = 0,
     gpus: float = 0.0,
     extra: Mapping[str, Any] | None = None,
-    tell: Callable[[int, int, bool], None] | None = None,
+    tell: Tell | None = None,
     say: Say = print,
 ) -> pd.DataFrame:
     """Plays every policy in its dataset's evaluation environment.
@@ -35,7 +35,6 @@ def evaluate_policies(
         gpus: share of a GPU that each actor takes.
         extra: further columns, such as the values of swept fields.
         tell: with actors, hears how many batches of episodes are done, of how many, and whether an actor has died.
-
         say: is told of episodes that their environment did not play to the end; they have no row.
 
     Returns:
@@ -46,15 +45,14 @@ def evaluate_policies(
     """
     config, task = policies[0].config, policies[0].task
     episodes = episodes or config.evaluation.episodes or default_episodes(task)
-    if actors:
-        from mage.evaluation.ray_actors import play_with_actors
-
-        played = play_with_actors(list(policies), episodes, actors, gpus, tell)
-    else:
-        played = _play_here(policies, episodes)
+    together = config.evaluation.batch_size
+    groups = [partial(play_batch, episodes=list(group)) for group in batches(range(episodes), together)]
+    work = [(number, play) for number in range(len(policies)) for play in groups]
+    played = do_all(policies, work, together, actors, gpus, tell)
     frames = []
-    for policy, rows in zip(policies, (_without_failures(rows, say) for rows in played), strict=True):
-        frame = pd.DataFrame(rows).astype({"success": "boolean"})
+    for number, policy in enumerate(policies):
+        rows = [row for (other, _), some in zip(work, played, strict=True) if other == number for row in some]
+        frame = pd.DataFrame(without_failures(rows, say)).astype({"success": "boolean"})
         frame.insert(0, "scenario", task.scenario)
         frame.insert(1, "algorithm", policy.algorithm)
         frame.insert(2, "config_hash", config.hash())
@@ -66,31 +64,11 @@ def evaluate_policies(
     return pd.concat(frames, ignore_index=True)
 
 
-def _without_failures(rows: list[dict[str, Any]], say: Say) -> list[dict[str, Any]]:
-    """The rows of one policy that were played; `failed` says of the others what happened."""
-    good, failed = ([row for row in rows if ("failed" in row) == has] for has in (False, True))
-    if failed and not good:
-        raise MageError(f"{failed[0]['failed']}; no episode of {len(failed)} could be played")
-    for row in failed:
-        say(f"{row['failed']}; the other episodes are kept")
-    return good
+def play_batch(policy: Policy, rollout: Rollout, episodes: Sequence[int]) -> list[dict[str, Any]]:
+    """The rows of a batch of the evaluation, and those of its failures."""
+    return rollout.play(policy, episodes, policy.config.evaluation.seed)
 
 
 def default_episodes(task: Task) -> int:
     """Evaluation episodes of the scenario's protocol; 100 for a dataset that no scenario describes."""
     return scenarios.get(task.scenario).evaluation_episodes if task.scenario in scenarios.names() else 100
-
-
-def _play_here(policies: Sequence[Policy], episodes: int) -> list[list[dict[str, Any]]]:
-    settings = policies[0].config.evaluation
-    # as the actors do: the last bit of a matrix product depends on the number of threads
-    torch.set_num_threads(policies[0].config.training.threads)
-    rollout = Rollout(policies[0].task, settings.batch_size)
-    groups = list(batches(episodes, settings.batch_size))
-    try:
-        return [
-            [row for group in groups for row in play_batch(rollout, policy, group, settings.seed)]
-            for policy in policies
-        ]
-    finally:
-        rollout.close()

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
-from mage.errors import MageError
-from mage.evaluation.rollout import Rollout, batches
+from mage.evaluation.rollout import Rollout, without_failures
+from mage.evaluation.work import do_all
 from mage.files import write_json
 from mage.inspection.document import FILE, Inspection, read_inspection
 from mage.interface import Policy
@@ -76,16 +76,11 @@ def inspect_rollouts(
         For every policy: `scan`, one row a target in rising order, and how score and target go together.
     """
     asked = [targets_to_ask(policy, known) for policy, known in zip(policies, quantiles, strict=True)]
-    work = [(number, row) for number, rows in enumerate(asked) for row in rows]
-    if actors:
-        from mage.evaluation.ray_actors import scan_with_actors
-
-        played = scan_with_actors(
-            list(policies), [(number, row["target"]) for number, row in work], episodes, actors, gpus
-        )
-    else:
-        played = _scan_here(policies, work, episodes)
-    rows = [(number, row | measured) for (number, row), measured in zip(work, played, strict=True)]
+    scans = [(number, row) for number, rows in enumerate(asked) for row in rows]
+    work = [(number, partial(play_target, target=row["target"], episodes=episodes)) for number, row in scans]
+    together = min(policies[0].config.evaluation.batch_size, episodes)
+    played = do_all(policies, work, together, actors, gpus)
+    rows = [(number, row | measured) for (number, row), measured in zip(scans, played, strict=True)]
     return [
         summarise([row for other, row in rows if other == number], episodes, policy.task.has_scores)
         for number, policy in enumerate(policies)
@@ -113,14 +108,7 @@ def targets_to_ask(policy: Policy, quantiles: Sequence[Mapping[str, float]]) -> 
 def play_target(policy: Policy, rollout: Rollout, target: float | None, episodes: int) -> dict[str, Any]:
     """One row of the scan: mean score and return, success rate, and what the algorithm says of visited states."""
     seed, visited = policy.config.evaluation.seed, VisitedStates()
-    rows = [
-        row
-        for group in batches(episodes, len(rollout.environments))
-        for row in rollout.run(policy, group, seed, target, visited)
-    ]
-    failures = rollout.take_failures()
-    if not rows:
-        raise MageError(f"{failures[0]}; no episode could be played")
+    rows = without_failures(rollout.play(policy, range(episodes), seed, target, visited))
     scores, returns = (np.array([row[name] for row in rows]) for name in ("normalized_score", "return"))
     successes = [row["success"] for row in rows if row["success"] is not None]
     measured: dict[str, Any] = {
@@ -171,17 +159,3 @@ def summarise(scan: list[dict[str, Any]], episodes: int, has_scores: bool) -> di
 def standard_error(values: np.ndarray) -> float | None:
     """Of the mean; None for one value."""
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
-
-
-def environments_for(policy: Policy, episodes: int) -> int:
-    """How many environments a scan steps together."""
-    return min(policy.config.evaluation.batch_size, episodes)
-
-
-def _scan_here(policies: Sequence[Policy], work: list[tuple[int, Target]], episodes: int) -> list[dict[str, Any]]:
-    torch.set_num_threads(policies[0].config.training.threads)
-    rollout = Rollout(policies[0].task, environments_for(policies[0], episodes))
-    try:
-        return [play_target(policies[number], rollout, row["target"], episodes) for number, row in work]
-    finally:
-        rollout.close()

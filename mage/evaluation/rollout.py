@@ -7,7 +7,7 @@ share the work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from mage.data.environments import make_environment, success_of
 from mage.data.observations import flatten_observation
 from mage.data.trajectories import Task
 from mage.errors import MageError
+from mage.files import Say
 
 LONGEST_EPISODE = 10_000
 """Steps, where the environment has no time limit: one that never ends its episodes would never end an evaluation."""
@@ -61,7 +62,7 @@ class Rollout:
         batch_size: environments stepped together.
 
     Attributes:
-        failures: a line an episode that its environment did not play to its end.
+        failures: a line an episode that its environment did not play to its end, since `play` has handed them out.
     """
 
     def __init__(self, task: Task, batch_size: int) -> None:
@@ -138,10 +139,21 @@ class Rollout:
             row["normalized_score"] = score_of(row, self.task)
         return played
 
-    def take_failures(self) -> list[str]:
-        """The failures since the last call."""
-        failures, self.failures = self.failures, []
-        return failures
+    def play(
+        self,
+        policy: ActingPolicy,
+        episodes: Sequence[int],
+        seed: int,
+        return_to_go: float | None = None,
+        visit: Visit | None = None,
+    ) -> list[dict[str, Any]]:
+        """Plays any number of episodes, batch by batch, as `run`; a failure has a row with nothing but `failed`."""
+        rows: list[dict[str, Any]] = []
+        for batch in batches(episodes, len(self.environments)):
+            rows += self.run(policy, batch, seed, return_to_go, visit)
+            rows += [{"failed": line} for line in self.failures]
+            self.failures.clear()
+        return rows
 
     def close(self) -> None:
         """Frees the environments."""
@@ -204,9 +216,15 @@ def number_of(reward: Any) -> float:
     return float(values[0])
 
 
-def play_batch(rollout: Rollout, policy: ActingPolicy, episodes: Iterable[int], seed: int) -> list[dict[str, Any]]:
-    """The rows of a batch, and one for each failure, with nothing but `failed`, what happened."""
-    return [*rollout.run(policy, episodes, seed), *({"failed": line} for line in rollout.take_failures())]
+def without_failures(rows: Sequence[dict[str, Any]], say: Say | None = None) -> list[dict[str, Any]]:
+    """The rows of episodes that were played; `say` is told of the others. MageError where there is none."""
+    good, failed = ([row for row in rows if ("failed" in row) == has] for has in (False, True))
+    if failed and not good:
+        raise MageError(f"{failed[0]['failed']}; no episode of {len(failed)} could be played")
+    if say is not None:
+        for row in failed:
+            say(f"{row['failed']}; the other episodes are kept")
+    return good
 
 
 def score_of(row: Mapping[str, Any], task: Task) -> float:
@@ -229,7 +247,7 @@ def episode_seed(seed: int, episode: int) -> int:
     return int(np.random.SeedSequence([seed, episode]).generate_state(1)[0])
 
 
-def batches(episodes: int, batch_size: int) -> Iterator[range]:
+def batches(episodes: Sequence[int], batch_size: int) -> Iterator[Sequence[int]]:
     """Episode numbers in the fixed groups that are played together."""
-    for start in range(0, episodes, batch_size):
-        yield range(start, min(start + batch_size, episodes))
+    for start in range(0, len(episodes), batch_size):
+        yield episodes[start : start + batch_size]

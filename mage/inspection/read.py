@@ -15,6 +15,7 @@ from mage.inspection.document import FILE, Inspection, read_inspection
 from mage.inspection.findings import findings
 from mage.interface.policy import Policy, read_config
 from mage.results import RESULT_COLUMNS, load
+from mage.words import plain
 
 
 def is_sweep(folder: Path) -> bool:
@@ -88,7 +89,7 @@ def swept_values(run: Path, inspection: Inspection) -> dict[str, Any]:
     if episodes is None:
         return {}
     first = episodes.iloc[0]
-    return {str(name): _plain(first[name]) for name in episodes.columns if name not in RESULT_COLUMNS}
+    return {str(name): plain(first[name]) for name in episodes.columns if name not in RESULT_COLUMNS}
 
 
 def _episodes(run: Path, inspection: Inspection) -> pd.DataFrame | None:
@@ -104,7 +105,3 @@ def _episodes(run: Path, inspection: Inspection) -> pd.DataFrame | None:
             if len(mine):
                 return mine
     return None
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from mage.errors import MageError
 from mage.files import replacing
 from mage.results.store import TRIAL_COLUMNS
+from mage.words import plain
 
 MOST_TICKS = 10
 """A parameter with more tried values than this was drawn from a range, and gets an axis of numbers."""
@@ -64,7 +65,7 @@ def _draw_panel(panel: Axes, trials: pd.DataFrame, parameter: str) -> None:
     panel.grid(axis="y", color="#dddddd", linewidth=0.8)
     panel.set_axisbelow(True)
     panel.spines[["top", "right"]].set_visible(False)
-    values = [_plain(value) for value in trials[parameter]]
+    values = [_hashable(value) for value in trials[parameter]]
     tried = _in_order(set(values))
     if len(tried) > MOST_TICKS and all(isinstance(value, int | float) for value in tried):
         positions = np.array(values, dtype=float)
@@ -116,11 +117,10 @@ def _side_by_side(centres: np.ndarray) -> np.ndarray:
     return offsets
 
 
-def _plain(value: Any) -> Any:
+def _hashable(value: Any) -> Any:
     """A hashable Python value of what a table cell holds."""
-    if isinstance(value, np.ndarray | list | tuple):
-        return tuple(_plain(item) for item in value)
-    return value.item() if isinstance(value, np.generic) else value
+    value = plain(value)
+    return tuple(map(_hashable, value)) if isinstance(value, list | tuple) else value
 
 
 def _in_order(values: set[Any]) -> list[Any]:

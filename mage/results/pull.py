@@ -9,7 +9,7 @@ from pyarrow import fs
 
 from mage.errors import MageError
 from mage.files import as_path, replacing
-from mage.results.files import is_result
+from mage.results.kinds import is_result
 from mage.results.locations import all_files, open_location, read_bytes
 from mage.results.remote_head import make_destination, pull_from_head, split_head
 

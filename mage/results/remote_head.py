@@ -17,7 +17,7 @@ import yaml
 
 from mage.errors import MageError
 from mage.files import check_no_address
-from mage.results.files import NOT_ENTERED, RESULT_FILES
+from mage.results.kinds import NOT_ENTERED, RESULT_FILES
 
 HEAD = re.compile(r"(?P<file>[^:]+\.ya?ml):(?P<path>[/~].*)")
 TELLING = re.compile(r"^(rsync|ssh): |[Dd]enied|refused|^[\w.]*Error: ")

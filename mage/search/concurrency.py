@@ -2,6 +2,7 @@
 
 Tune keeps its limit in the state of the experiment, so a sweep that is resumed on another cluster would go on with that
 of the first, and one whose cluster grows would not notice. Both of its sources of trials ask the running driver here.
+Tune pickles them by the name of this module.
 """
 
 from __future__ import annotations

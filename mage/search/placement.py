@@ -70,7 +70,7 @@ class SweepPlacement:
         workers = f"{counted(self.trial.workers, 'worker')} of {worker_in_words(self.trial)}"
         beside = f" while others train, {self.trials_at_once} trials in flight"
         return (
-            f"on {describe(self.nodes)}: {counted(training, 'trial')} {train} at a time, each on {workers}; "
+            f"on {nodes_in_words(self.nodes)}: {counted(training, 'trial')} {train} at a time, each on {workers}; "
             f"then {self.crew} {evaluate} it{beside if self.trials_at_once > self.trainings else ''}"
         )
 
@@ -146,7 +146,7 @@ def _one_trial(nodes: Sequence[Node], workers: int, wanted: PlacementSettings, u
     if gpus is None:
         gpus = GPU_OF_A_WORKER if use_gpu and any(node.gpus and node.cpus for node in nodes) else 0.0
     if wanted.backend == "nccl" and not gpus:
-        raise MageError(f"the nccl backend is for GPUs, and no worker gets one ({describe(nodes)}); leave it out")
+        raise MageError(f"the nccl backend is for GPUs, and no worker gets one ({nodes_in_words(nodes)}); leave it out")
     shares = [max(1, node.cpus // node.gpus) for node in nodes if node.gpus and node.cpus] if gpus else []
     half = min(shares) // (2 * _workers_of_a_gpu(gpus)) if shares else 1
     cpus = wanted.cpus_per_worker or max(1, min(MAX_CPUS_PER_WORKER, half))
@@ -182,7 +182,7 @@ def _why_not(nodes: Sequence[Node], trial: Placement) -> str:
     if room:
         return (
             f"a trial asks for {trial.workers} training workers of {worker_in_words(trial)} each, the Ray cluster "
-            f"({describe(nodes)}) has room for {room}; use fewer workers, or let each take less"
+            f"({nodes_in_words(nodes)}) has room for {room}; use fewer workers, or let each take less"
         )
     change = "fewer CPUs a worker"
     if trial.use_gpu and not any(node.gpus for node in nodes):
@@ -194,7 +194,7 @@ def _why_not(nodes: Sequence[Node], trial: Placement) -> str:
     )
 
 
-def describe(nodes: Sequence[Node]) -> str:
+def nodes_in_words(nodes: Sequence[Node]) -> str:
     """Nodes by kind, the largest first, such as `4 nodes of 8 CPUs and 1 GPU`; those with neither are left out."""
     kinds = Counter(node for node in nodes if any(node))
     told = [f"{counted(number, 'node')} of {node}" for node, number in sorted(kinds.items(), reverse=True)]

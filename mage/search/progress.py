@@ -9,15 +9,16 @@ from typing import Any, ClassVar
 
 from ray.tune import Callback
 
-from mage.errors import first_line
+from mage.progress.watch import Watch
 from mage.search.trial import METRIC, TIME
-from mage.search.watching import Watch
+from mage.words import sentence_of
 
 
 class Progress(Callback):
     """Passes Tune's events on to the watch of this process.
 
-    It holds nothing itself: Tune pickles its callbacks when a sweep begins, and in a resumed one takes that pickle.
+    It holds nothing itself: Tune pickles its callbacks when a sweep begins, and in a resumed one takes that pickle,
+    which knows this class by the name of this module.
     """
 
     watch: ClassVar[Watch | None] = None
@@ -71,7 +72,7 @@ def _reason(trial: Any) -> str:
         text = Path(trial.error_file).read_text()
     except (OSError, TypeError):
         text = trial.get_error() or "no reason is known"
-    return first_line(RuntimeError(text))
+    return sentence_of(RuntimeError(text))
 
 
 @contextmanager

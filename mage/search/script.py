@@ -59,9 +59,9 @@ def run_and_print(settings: SweepSettings, options: SweepOptions, name: str) -> 
     out = options.directory(name)
     import pandas as pd
 
+    from mage.progress.view import counted
     from mage.results import summary, warnings
     from mage.results.status import statuses_if_any
-    from mage.results.status_view import counted
 
     results = run_and_explain(settings, out, options, options.resume)
     with pd.option_context("display.width", 200, "display.max_columns", None):

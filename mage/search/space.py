@@ -16,7 +16,6 @@ from mage import registry
 from mage.config import AlgorithmConfig, algorithm_of, get_field, make_config, read_field, with_field
 from mage.config.values import read_value, read_yaml
 from mage.errors import MageError
-from mage.search.grid import short_name
 
 Space = Mapping[str, Sequence[Any] | Mapping[str, float]]
 """Dotted config field -> a list of values, or {"low": a, "high": b} (floats; add "log": true for a log scale)."""
@@ -50,7 +49,7 @@ def _read_choices(field: str, choices: Any, algorithm: str | None) -> list[Any] 
 
 
 def _read_range(field: str, choices: Mapping[str, Any], algorithm: str | None) -> dict[str, Any]:
-    low, high = (_number(choices.get(end)) for end in ("low", "high"))
+    low, high = (_end_of_range(choices.get(end)) for end in ("low", "high"))
     log = read_value(choices.get("log", False), bool)
     if (
         low is None
@@ -67,7 +66,7 @@ def _read_range(field: str, choices: Mapping[str, Any], algorithm: str | None) -
     return ends | ({"log": log} if "log" in choices else {})
 
 
-def _number(end: Any) -> float | None:
+def _end_of_range(end: Any) -> float | None:
     """An end of a range; None where it is none."""
     try:
         end = read_value(end, float)
@@ -161,14 +160,3 @@ def parse_space(entries: Sequence[str]) -> dict[str, Any]:
             raise MageError(f"the space names {field} twice; write all its values in one list")
         space[field] = values
     return space
-
-
-def in_short(point: Mapping[str, Any]) -> str:
-    """A point of the space for people: `num_scales=4 scales=[1,4]`; of a variant its name."""
-    if set(point) == {"variant"}:
-        return short_name(point["variant"])
-    return " ".join(f"{field.rsplit('.', 1)[-1]}={_in_short(value)}" for field, value in point.items())
-
-
-def _in_short(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

@@ -26,27 +26,28 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from mage.data.environments import check_evaluation
-from mage.errors import MageError, first_line
+from mage.data.sources import trajectories_of
+from mage.errors import MageError
 from mage.files import Say, as_path, expand_variables, patiently
+from mage.progress.ray_board import shown_board
+from mage.progress.trackers import check_trackers, make_trackers
+from mage.progress.trackers.tensorboard import FOLDER, TensorBoard
+from mage.progress.watch import Watch, waiting
 from mage.results import load, load_trials, plot_parameters, write_parquet
 from mage.results.status import read_status, write_status
-from mage.results.tensorboard import FOLDER
 from mage.results.variant_plot import plot_variants
 from mage.search.concurrency import FollowsCluster, NamedTrials, ProposedTrials, Recount
-from mage.search.datasets import trajectories_of
-from mage.search.grid import distinct, short_name
 from mage.search.journal import JOURNAL, TUNE, JournalSearch, RunJournal, can_go_on, mend_journal
 from mage.search.placement import alive_nodes, fit_to_cluster, trials_at_once
 from mage.search.progress import Progress, watched_by
 from mage.search.settings import SweepSettings, check_directory, claim_directory
 from mage.search.space import Space, check_space, starting_point, to_tune
 from mage.search.tables import ended_trials, gather_results, gather_trials
-from mage.search.tracking import TensorBoard, check_trackers, make_trackers
 from mage.search.trial import METRIC, TIME, VARIANT, TrialSettings, drop_checkpoints, run_trial
-from mage.search.watching import Watch, waiting
-from mage.training.ray_board import shown_board
+from mage.search.variants import distinct
 from mage.training.ray_death import ends_with_ray
 from mage.training.ray_start import start_ray
+from mage.words import sentence_of, short_name
 
 __all__ = ["SweepSettings", "prepare_sweep", "run_sweep"]
 
@@ -183,7 +184,7 @@ def _keeps_what_was_trained(folder: Path) -> Iterator[None]:
         raise
     except Exception as error:
         raise MageError(
-            f"the tables of {folder} cannot be made: {type(error).__name__}: {first_line(error)}; all episodes are in "
+            f"the tables of {folder} cannot be made: {type(error).__name__}: {sentence_of(error)}; all episodes are in "
             f"{folder / 'episodes'}: `mage results show {folder}` shows them, and --resume makes the tables again"
         ) from error
 
@@ -196,7 +197,7 @@ def _write(results: pd.DataFrame, trials: pd.DataFrame, folder: Path, say: Say) 
     except (MageError, OSError):
         raise
     except Exception as error:  # of whatever class, from matplotlib: the tables do not need it
-        say(f"{folder / 'scores.png'} cannot be drawn: {first_line(error)}; the tables are made without it")
+        say(f"{folder / 'scores.png'} cannot be drawn: {sentence_of(error)}; the tables are made without it")
     write_parquet(results, folder / "results.parquet")
 
 
@@ -225,12 +226,12 @@ def _tuner(name: str, settings: SweepSettings, shared: TrialSettings, say: Say) 
     shared.folder.mkdir(parents=True, exist_ok=True)
     callbacks = [Progress(), JsonLoggerCallback(), CSVLoggerCallback()]
     run_config = tune.RunConfig(name=TUNE, storage_path=str(shared.folder), callbacks=callbacks, verbose=0)
-    configure = partial(tune.TuneConfig, metric=METRIC, mode="max")
+    tune_config = partial(tune.TuneConfig, metric=METRIC, mode="max")
     if settings.space is None:
         tried: dict[str, Any] = {VARIANT: tune.grid_search(list(shared.variants or ()))}
-        every_one = configure(search_alg=NamedTrials())
+        every_one = tune_config(search_alg=NamedTrials())
         return tune.Tuner(trainable, param_space=tried, tune_config=every_one, run_config=run_config)
-    proposed = configure(
+    proposed = tune_config(
         num_samples=settings.trials,
         search_alg=ProposedTrials(_searcher(name, settings, settings.space, shared), FollowsCluster.limit()),
         scheduler=_scheduler(settings.evaluations),

@@ -10,14 +10,14 @@ import pandas as pd
 from ray import tune
 
 from mage.config import AlgorithmConfig
-from mage.errors import MageError, first_line
+from mage.errors import MageError
 from mage.files import Say
+from mage.progress.view import failure
 from mage.results import RESULT_COLUMNS, TRIAL_COLUMNS, load
 from mage.results.status import TrialStatus
-from mage.results.status_view import failure
 from mage.search.settings import SweepSettings
-from mage.search.space import in_short
 from mage.search.trial import METRIC, TIME
+from mage.words import in_short, plain, sentence_of
 
 Configure = Callable[[Mapping[str, Any]], AlgorithmConfig]
 
@@ -53,7 +53,7 @@ def gather_trials(grid: tune.ResultGrid, scenario: str, settings: SweepSettings,
                 "scenario": scenario,
                 "trial_id": metrics.get("trial_id") or _trial_id(result.path),
                 "status": _status(result, settings.evaluations + 1),
-                "error": first_line(result.error) if result.error else None,
+                "error": sentence_of(result.error) if result.error else None,
                 "score": metrics.get(METRIC),
                 "score_standard_error": metrics.get("score_standard_error"),
                 "success_rate": metrics.get("success_rate"),
@@ -81,7 +81,7 @@ def ended_trials(trials: pd.DataFrame) -> list[TrialStatus]:
     swept = [str(name) for name in trials.columns if name not in TRIAL_COLUMNS]
     ended = []
     for row in trials.astype(object).to_dict("records"):
-        point = {name: _plain(row[name]) for name in swept if not _is_missing(row[name])}
+        point = {name: plain(row[name]) for name in swept if not _is_missing(row[name])}
         known = {name: None if _is_missing(row[name]) else row[name] for name in ("score", "error", "log")}
         ended.append(
             TrialStatus(
@@ -96,11 +96,6 @@ def ended_trials(trials: pd.DataFrame) -> list[TrialStatus]:
             )
         )
     return ended
-
-
-def _plain(value: Any) -> Any:
-    """Parquet gives lists back as arrays."""
-    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _is_missing(value: Any) -> bool:

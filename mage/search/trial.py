@@ -23,15 +23,16 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from mage.config import AlgorithmConfig, make_config, with_field
 from mage.data.trajectories import Trajectories
 from mage.errors import MageError
-from mage.evaluation.episodes import evaluate_policies
+from mage.evaluation.episodes import evaluate_policies, play_batch
 from mage.evaluation.inspection import add_rollouts
-from mage.evaluation.rollout import Rollout, batches
+from mage.evaluation.rollout import without_failures
+from mage.evaluation.work import do_all
 from mage.files import patiently
 from mage.interface import Policy
+from mage.progress.ray_board import Message, Teller
 from mage.results import load, write_parquet
 from mage.search.placement import Crew
 from mage.training.artefacts import artefacts_folder
-from mage.training.ray_board import Message
 from mage.training.ray_train import Placement, train_with_ray
 from mage.training.trainer import save_run
 
@@ -54,11 +55,16 @@ class TrialSettings:
     folder: Path
     board: Any
 
+    @property
+    def teller(self) -> Teller:
+        """Tells of the trial that runs here."""
+        return Teller(self.board, tune.get_context().get_trial_id())
+
     def configure(self, point: Mapping[str, Any]) -> AlgorithmConfig:
         """The configuration of a trial: the variant of that name, or the common one with the point's fields set."""
         if self.variants is not None:
             return self.variants[point[VARIANT]]
-        return configure(self.config, point)
+        return with_point(self.config, point)
 
 
 class ForwardEvaluations(TuneReportCallback):
@@ -78,7 +84,7 @@ def run_trial(point: Mapping[str, Any], settings: TrialSettings) -> None:
     """
     config = settings.configure(point)
     episodes = settings.folder / "episodes" / f"{config.hash()}.parquet"
-    results = played_before(episodes, partial(complain, settings))
+    results = played_before(episodes, settings.teller.complain)
     if results is None:
         results = _train_and_evaluate(config, point, settings)
         keep(partial(write_parquet, results, episodes), settings)
@@ -98,7 +104,7 @@ def played_before(episodes: Path, say: Callable[[str], None]) -> pd.DataFrame | 
 
 
 def _train_and_evaluate(config: AlgorithmConfig, point: Mapping[str, Any], settings: TrialSettings) -> pd.DataFrame:
-    trial, say = tune.get_context().get_trial_id(), settings.board.say.remote
+    trial, teller = tune.get_context().get_trial_id(), settings.teller
     trained = train_with_ray(
         settings.trajectories,
         config,
@@ -114,7 +120,7 @@ def _train_and_evaluate(config: AlgorithmConfig, point: Mapping[str, Any], setti
         callbacks=[ForwardEvaluations()],
     )
     actors, gpus = settings.crew.actors, settings.crew.gpus
-    say(Message(f"trained; {actors} actor(s) evaluate it", trial, doing="evaluating"))
+    teller.tell(Message(f"trained; {actors} actor(s) evaluate it", doing="evaluating"))
     policies = [run.policy for run in trained]
     folders = [settings.folder / "policies" / config.hash() / f"seed-{seed}" for seed in settings.seeds]
     for folder, run in zip(folders, trained, strict=True):
@@ -125,12 +131,12 @@ def _train_and_evaluate(config: AlgorithmConfig, point: Mapping[str, Any], setti
         actors,
         gpus,
         extra=point,
-        tell=partial(tell_of_evaluation, settings),
-        say=partial(complain, settings),
+        tell=partial(tell_of_evaluation, teller),
+        say=teller.complain,
     )
-    say(Message(trial=trial, doing="playing other target returns"))
+    teller.tell(Message(doing="playing other target returns"))
     scanned = config.evaluation.inspection_episodes
-    add_rollouts(folders, policies, scanned, actors, gpus, partial(patiently, say=partial(complain, settings)))
+    add_rollouts(folders, policies, scanned, actors, gpus, partial(patiently, say=teller.complain))
     return results
 
 
@@ -148,37 +154,28 @@ def keep(write: Callable[[], None], settings: TrialSettings) -> None:
             raise OSError(f"the run directory is not there: {settings.folder.parent}")
         write()
 
-    patiently(write_there, partial(complain, settings))
+    patiently(write_there, settings.teller.complain)
 
 
-def tell_of_evaluation(settings: TrialSettings, done: int, batches: int, an_actor_died: bool) -> None:
-    """Tells how far the evaluation of the trial that runs here is."""
-    doing = Message(trial=tune.get_context().get_trial_id(), doing=f"evaluating {done}/{batches}")
-    settings.board.say.remote(doing)
+def tell_of_evaluation(teller: Teller, done: int, batches: int, an_actor_died: bool) -> None:
+    """Tells how far the evaluation of a trial is."""
+    teller.tell(Message(doing=f"evaluating {done}/{batches}"))
     if an_actor_died:
-        complain(settings, "an evaluation actor died and was started again; its episodes were played again")
-
-
-def complain(settings: TrialSettings, line: str) -> None:
-    """Tells what is wrong with the trial that runs here."""
-    settings.board.say.remote(Message(line, tune.get_context().get_trial_id(), is_trouble=True))
+        teller.complain("an evaluation actor died and was started again; its episodes were played again")
 
 
 def intermediate_score(policies: list[Policy]) -> float:
     """Mean over seeds of a short evaluation, for the scheduler; played in the training worker itself."""
-    settings, task = policies[0].config.evaluation, policies[0].task
-    rollout = Rollout(task, min(settings.batch_size, settings.intermediate_episodes))
-    groups = list(batches(settings.intermediate_episodes, len(rollout.environments)))
-    rows = [row for policy in policies for group in groups for row in rollout.run(policy, group, settings.seed)]
-    failures = rollout.take_failures()
-    rollout.close()
-    if not rows:
-        raise MageError(f"{failures[0]}; no episode could be played")
-    column = "normalized_score" if task.has_scores else "return"
+    settings = policies[0].config.evaluation
+    play = partial(play_batch, episodes=range(settings.intermediate_episodes))
+    together = min(settings.batch_size, settings.intermediate_episodes)
+    played = do_all(policies, [(number, play) for number in range(len(policies))], together)
+    rows = without_failures([row for some in played for row in some])
+    column = "normalized_score" if policies[0].task.has_scores else "return"
     return float(np.mean([row[column] for row in rows]))
 
 
-def configure(config: AlgorithmConfig, point: Mapping[str, Any]) -> AlgorithmConfig:
+def with_point(config: AlgorithmConfig, point: Mapping[str, Any]) -> AlgorithmConfig:
     """The configuration with the point's fields set."""
     data: Mapping[str, Any] = config.model_dump(mode="json")
     for field, value in point.items():

@@ -12,8 +12,9 @@ import ray.train
 from ray.train import Checkpoint, ControllerError, TrainingFailedError
 from ray.train.v2.api.callback import UserCallback
 
-from mage.errors import MageError, first_line
+from mage.errors import MageError
 from mage.files import Say, patiently
+from mage.words import sentence_of
 
 
 class SayWhatDied(UserCallback):
@@ -37,7 +38,7 @@ class SayWhatDied(UserCallback):
                 raise error
         self._failures += 1
         rank, error = min(worker_exceptions.items())
-        what = f"training worker {rank} failed ({first_line(error)})"
+        what = f"training worker {rank} failed ({sentence_of(error)})"
         if self._failures <= self._allowed:
             self._say(f"{what}; training goes on from its last checkpoint, restart {self._failures} of {self._allowed}")
 
@@ -46,7 +47,7 @@ def as_mage_error(error: TrainingFailedError) -> MageError:
     """What `TorchTrainer.fit` has raised, for the user: a worker's own sentence, or why its last attempt failed."""
     if isinstance(error, ControllerError) and isinstance(error.controller_failure, MageError):
         return error.controller_failure
-    return MageError(f"training failed: {first_line(error)}")
+    return MageError(f"training failed: {sentence_of(error)}")
 
 
 def upload_patiently(say: Say) -> Callable[[Checkpoint, str], Checkpoint]:

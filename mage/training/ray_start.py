@@ -16,6 +16,7 @@ from ray._private.authentication.authentication_token_setup import maybe_enable_
 from ray.exceptions import AuthenticationError
 
 from mage.errors import MageError
+from mage.words import first_line
 
 LONGEST_WAIT = 10.0
 
@@ -102,7 +103,7 @@ def _join(address: str) -> None:
         ray.init(address=address, log_to_driver=False, logging_level="error")
     except (OSError, ValueError, OverflowError, RuntimeError, AuthenticationError) as error:
         hint = "" if os.environ.get("RAY_AUTH_MODE") else "; if it wants a token, set RAY_AUTH_MODE=token"
-        raise MageError(f"no Ray cluster answers at {address}: {_first_line(error)}{hint}") from None
+        raise MageError(f"no Ray cluster answers at {address}: {first_line(error)}{hint}") from None
 
 
 def _start() -> None:
@@ -119,7 +120,7 @@ def _start() -> None:
                 "RAY_TMPDIR to a shorter path, such as /tmp"
             ) from None
         raise MageError(
-            f"Ray does not start here: {_first_line(error).rstrip('.')}. Its logs are in /tmp/ray/session_latest/logs, "
+            f"Ray does not start here: {first_line(error).rstrip('.')}. Its logs are in /tmp/ray/session_latest/logs, "
             "unless RAY_TMPDIR says otherwise; where the machine was too busy, try again"
         ) from None
 
@@ -161,7 +162,3 @@ def keep_token_private() -> None:
         raise MageError(
             f"cannot keep Ray's token private in {path}: {error.strerror}; set RAY_AUTH_TOKEN_PATH"
         ) from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -13,7 +13,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -33,10 +33,10 @@ from mage.distributed import rank
 from mage.errors import MageError
 from mage.files import check_seal, seal, write_json
 from mage.interface.policy import Policy, load_policy
+from mage.progress.ray_board import Message, Teller
 from mage.training.artefacts import History
 from mage.training.checkpoint import KEPT, load_newest
 from mage.training.inspection import inspect_training
-from mage.training.ray_board import Message, Step
 from mage.training.ray_faults import Say, SayWhatDied, as_mage_error, upload_patiently
 from mage.training.trainer import Trained, Trainer, choose_device
 
@@ -66,6 +66,31 @@ class Placement:
         return self.gpus_per_worker > 0
 
 
+@dataclass(frozen=True)
+class WorkerJob:
+    """What a training worker is sent; plain data, but for what Ray sends by reference.
+
+    Attributes:
+        trajectories: in Ray's object store.
+        config: as JSON; its class is only found once `folder` is looked into.
+        folder: of the class, where it is the user's own.
+        seeds: one policy each.
+        artefacts: folder of what stages share.
+        teller: hears how far the worker is.
+        evaluations: how often `score` is asked, inside the stage that makes what it judges.
+        score: of the policies so far.
+    """
+
+    trajectories: ray.ObjectRef[Trajectories]
+    config: dict[str, Any]
+    folder: str | None
+    seeds: tuple[int, ...]
+    artefacts: str | None = None
+    teller: Teller = field(default_factory=Teller)
+    evaluations: int = 0
+    score: Callable[[list[Policy]], float] | None = None
+
+
 def train_with_ray(
     trajectories: ray.ObjectRef[Trajectories],
     config: AlgorithmConfig,
@@ -86,7 +111,7 @@ def train_with_ray(
         trajectories: in Ray's object store, shared by the workers of a node.
         name: of the run; the same name and storage go on from the last checkpoint there.
         storage: folder or URI that all nodes reach.
-        board: a `mage.training.ray_board` handle to tell of progress.
+        board: a `mage.progress.ray_board` handle to tell of progress.
         trial: that the messages there are about.
         evaluations: how often to report what `score` says of the policies so far, inside the stage that makes them.
         score: called in the first worker, while the others wait; reported as `score`, with a count as `eval_step`.
@@ -98,20 +123,18 @@ def train_with_ray(
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     # workers that wait for their turn should keep their place in Ray's queue; by default they give it up every minute
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "86400")
-    settings = {
-        "trajectories": trajectories,
-        "config": config.model_dump(mode="json"),
-        "folder": registry.folder_of(config.algorithm),
-        "seeds": list(seeds),
-        "artefacts": str(artefacts) if artefacts else None,
-        "board": board,
-        "trial": trial,
-        "evaluations": evaluations if score else 0,
-        "score": score,
-    }
+    job = WorkerJob(
+        trajectories,
+        config.model_dump(mode="json"),
+        registry.folder_of(config.algorithm),
+        tuple(seeds),
+        str(artefacts) if artefacts else None,
+        Teller(board, trial),
+        evaluations if score else 0,
+        score,
+    )
     trainer = TorchTrainer(
-        train_loop,
-        train_loop_config=settings,
+        partial(train_loop, job),
         torch_config=TorchConfig(backend=placement.backend),
         scaling_config=ScalingConfig(
             num_workers=placement.workers,
@@ -124,7 +147,7 @@ def train_with_ray(
             storage_path=str(storage),
             failure_config=FailureConfig(max_failures=MAX_WORKER_FAILURES),
             checkpoint_config=CheckpointConfig(num_to_keep=KEPT),
-            callbacks=[SayWhatDied(partial(complain, settings), MAX_WORKER_FAILURES), *callbacks],
+            callbacks=[SayWhatDied(job.teller.complain, MAX_WORKER_FAILURES), *callbacks],
         ),
     )
     try:
@@ -151,30 +174,23 @@ def interrupts_kept() -> Iterator[None]:
             signal.signal(signal.SIGINT, handler)
 
 
-def train_loop(settings: dict[str, Any]) -> None:
+def train_loop(job: WorkerJob) -> None:
     """What each Ray Train worker runs: all seeds, up to one milestone after the other."""
-    if settings["folder"]:  # of a class of the user's own
-        registry.look_in(settings["folder"])
-    config = make_config(settings["config"])
+    if job.folder:
+        registry.look_in(job.folder)
+    config = make_config(job.config)
     torch.set_num_threads(config.training.threads)
-    trajectories = ray.get(settings["trajectories"])
-    artefacts = Path(settings["artefacts"]) if settings["artefacts"] else None
-    if settings["board"] is not None:
+    if job.teller.board is not None:
         worker = ray.get_runtime_context().current_actor
-        settings["board"].hold.remote(worker, ray.util.get_current_placement_group())
-    trainers: list[Trainer] = []
-    device = own_device(config.training.device)
-    for seed in settings["seeds"]:
-        data = trainers[0].data if trainers else None
-        log, watch = partial(say, settings, seed), partial(say_step, settings, trainers)
-        trainers.append(Trainer(trajectories, config, seed, artefacts, log, data, watch, device))
+        job.teller.board.hold.remote(worker, ray.util.get_current_placement_group())
+    trainers = make_trainers(job, config)
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is not None:
         load_newest(newest_first(checkpoint), partial(load_seeds, trainers), trainers[0].log)
         for trainer in trainers:
             trainer.log(f"goes on from step {trainer.step} of {trainer.total_steps}")
-    every, told = config.training.checkpoint_every, partial(complain, settings)
-    steps = trainers[0].milestones(settings["evaluations"])
+    every, complain = config.training.checkpoint_every, job.teller.complain
+    steps = trainers[0].milestones(job.evaluations)
     for number, milestone in enumerate(steps):
         if all(trainer.step >= milestone for trainer in trainers) and milestone < steps[-1]:
             continue
@@ -182,13 +198,26 @@ def train_loop(settings: dict[str, Any]) -> None:
             while trainer.step < milestone:
                 trainer.advance(min(milestone, (trainer.step // every + 1) * every))
                 if trainer.step < milestone:
-                    report(trainers, {}, told)
+                    report(trainers, {}, complain)
         if milestone == steps[-1]:
-            report(trainers, {}, told, with_policies=True)
+            report(trainers, {}, complain, with_policies=True)
             return
-        tell(settings, Message(trial=settings["trial"], doing="evaluating, short"))
-        said = settings["score"]([trainer.policy() for trainer in trainers]) if rank() == 0 else float("nan")
-        report(trainers, {"score": said, "eval_step": number + 1}, told)
+        job.teller.tell(Message(doing="evaluating, short"))
+        said = job.score([trainer.policy() for trainer in trainers]) if job.score and rank() == 0 else float("nan")
+        report(trainers, {"score": said, "eval_step": number + 1}, complain)
+
+
+def make_trainers(job: WorkerJob, config: AlgorithmConfig) -> list[Trainer]:
+    """One a seed, of one set of tensors, on this worker's device."""
+    trajectories = ray.get(job.trajectories)
+    artefacts = Path(job.artefacts) if job.artefacts else None
+    device = own_device(config.training.device)
+    trainers: list[Trainer] = []
+    for seed in job.seeds:
+        data = trainers[0].data if trainers else None
+        log, watch = partial(job.teller.say, seed), partial(job.teller.say_step, trainers)
+        trainers.append(Trainer(trajectories, config, seed, artefacts, log, data, watch, device))
+    return trainers
 
 
 def own_device(wanted: str) -> torch.device:
@@ -252,27 +281,3 @@ def read_inspection(folder: Path) -> dict[str, Any]:
 def seed_folder(folder: str | Path, seed: int) -> Path:
     """Where a checkpoint keeps one training seed."""
     return Path(folder) / f"seed-{seed}"
-
-
-def say(settings: dict[str, Any], seed: int, line: str) -> None:
-    """Tells a line about a training seed."""
-    tell(settings, Message(line, settings["trial"], seed))
-
-
-def say_step(settings: dict[str, Any], trainers: list[Trainer], trainer: Trainer) -> None:
-    """Tells how far a training seed is; `trainers` are those of all seeds."""
-    row, steps = trainer.stage.history[-1], trainer.stage.config.steps
-    fraction = sum(other.step for other in trainers) / (len(trainers) * trainer.total_steps)
-    step = Step(row, steps, trainer.step, fraction)
-    tell(settings, Message(trainer.stage.in_words(), settings["trial"], trainer.seed, step, "training"))
-
-
-def complain(settings: dict[str, Any], line: str) -> None:
-    """Tells what is wrong with a run."""
-    tell(settings, Message(line, settings["trial"], is_trouble=True))
-
-
-def tell(settings: dict[str, Any], message: Message) -> None:
-    """Puts a message on the board, from the first worker only."""
-    if settings["board"] is not None and rank() == 0:
-        settings["board"].say.remote(message)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from mage.algorithms.diffuser import Diffuser, DiffuserConfig
+from mage.algorithms.diffuser.algorithm import Diffuser
+from mage.algorithms.diffuser.config import DiffuserConfig
 from mage.config import get_field, load_config, make_config
 from mage.data.steps import Steps
 from mage.data.trajectories import Statistics, Trajectories

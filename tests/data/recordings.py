@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from mage.data.cache import cached
-from mage.data.minari_source import Recording
+from mage.data.minari_source import Dataset
 from mage.data.trajectories import fingerprint
 
 ID = "me/mine-v0"
 
 
-def make_recording(seed: int = 0, steps: int = 6, size: int = 3, **changes: object) -> Recording:
+def make_recording(seed: int = 0, steps: int = 6, size: int = 3, **changes: object) -> Dataset:
     rng = np.random.default_rng(seed)
     arrays = {
         "observations": rng.normal(size=(steps, size)).astype(np.float32),
@@ -21,7 +21,7 @@ def make_recording(seed: int = 0, steps: int = 6, size: int = 3, **changes: obje
         "terminations": rng.random(1) < 0.5,
         "episode_starts": np.array([0, steps], dtype=np.int64),
     }
-    recording = Recording(
+    recording = Dataset(
         dataset_id=ID,
         arrays=arrays,
         fingerprint=fingerprint(*arrays.values()),
@@ -42,11 +42,11 @@ class Source:
         (folder / "data").mkdir(parents=True)
         (folder / "data" / "main_data.hdf5").write_bytes(b"episodes")
 
-    def read(self) -> Recording:
+    def read(self) -> Dataset:
         self.reads += 1
         return make_recording(self.seed)
 
-    def load(self, reader_version: int = 1) -> Recording:
+    def load(self, reader_version: int = 1) -> Dataset:
         return cached(ID, self.folder, reader_version, self.read)
 
 
@@ -55,8 +55,8 @@ def entries(cache: Path) -> list[Path]:
     return [path for path in cache.glob("datasets/*/*") if path.name != "lock"]
 
 
-def same(one: Recording, other: Recording) -> bool:
-    names = [field.name for field in dataclasses.fields(Recording) if field.name != "arrays"]
+def same(one: Dataset, other: Dataset) -> bool:
+    names = [field.name for field in dataclasses.fields(Dataset) if field.name != "arrays"]
     return (
         list(one.arrays) == list(other.arrays)
         and all(one.arrays[name].tobytes() == other.arrays[name].tobytes() for name in one.arrays)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mage import scenarios
 from mage.data.cache import cache_folder, cached
-from mage.data.minari_source import Recording, read_dataset
+from mage.data.minari_source import Dataset, read_dataset
 from mage.data.sources import combine, load_trajectories
 from mage.data.trajectories import Trajectories
 from mage.errors import MageError
@@ -93,7 +93,7 @@ def test_another_version_of_the_reader_reads_again(source: Source) -> None:
 
 
 def test_a_dataset_that_changes_while_it_is_read_is_not_kept(source: Source, cache_root: Path) -> None:
-    def read() -> Recording:
+    def read() -> Dataset:
         change_size(source)
         return make_recording()
 
@@ -164,7 +164,7 @@ def test_any_flipped_bit_is_noticed(source: Source, cache_root: Path, data: st.D
 
 @pytest.mark.parametrize("error", [MageError("no"), KeyboardInterrupt(), OSError("unreadable")])
 def test_a_reader_that_fails_leaves_nothing_behind(source: Source, cache_root: Path, error: BaseException) -> None:
-    def read() -> Recording:
+    def read() -> Dataset:
         raise error
 
     with pytest.raises(type(error)):

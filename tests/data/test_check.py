@@ -26,15 +26,15 @@ def boxes(observation_size: int, action_size: int) -> dict[str, Any]:
 
 
 def levels(report: Report) -> dict[str, str]:
-    return {finding.check: finding.level for finding in report.findings}
+    return {check.name: check.level for check in report.checks}
 
 
 def text(report: Report, check: str) -> str:
-    return next(finding.text for finding in report.findings if finding.check == check)
+    return next(one.text for one in report.checks if one.name == check)
 
 
 def unusual(report: Report) -> set[str]:
-    return {finding.check for finding in report.findings if finding.level != "ok"}
+    return {check.name for check in report.checks if check.level != "ok"}
 
 
 def edit(root: Path, dataset_id: str, name: str, values: Any) -> None:

@@ -4,13 +4,17 @@ from pathlib import Path
 import pytest
 
 from mage import scenarios
-from mage.data.collect import collect, recordable, scenario_of
+from mage.data.collect import RECORDERS, collect, recordable, scenario_of
 from mage.errors import MageError
 
 
 def test_every_maze_the_game_and_the_giant_maze_have_built_in_data() -> None:
     mazes = [f"{family}-{size}" for family in ("maze2d", "multi2d") for size in ("umaze", "medium", "large")]
     assert recordable() == [*mazes, "pointmaze-giant-navigate-v0", "maze-game"]
+
+
+def test_every_scenario_with_built_in_data_has_a_recorder_and_no_other() -> None:
+    assert sorted(RECORDERS) == sorted(recordable())
 
 
 def test_a_built_in_dataset_tells_its_scenario() -> None:

@@ -10,6 +10,7 @@ from mage.data import maze2d
 from mage.data.environments import make_environment, register_environments, registered_spec
 from mage.data.minari_writer import write_dataset
 from mage.data.observations import flatten_observation
+from mage.data.recording import REFERENCE_SEED, Job
 from mage.data.sources import load_trajectories
 from mage.data.trajectories import Trajectories, describe
 from mage.errors import MageError
@@ -121,7 +122,7 @@ def test_the_mean_returns_of_the_data_and_its_references_are_stored_with_it(
 
 
 def test_an_interrupted_recording_leaves_no_dataset(minari_root: Path) -> None:
-    episode = maze2d._columns(maze2d.play(maze2d._Job("maze2d-umaze", "tour", 0, range(1), steps=300))[0])
+    episode = maze2d._columns(maze2d.play(Job("maze2d-umaze", "tour", 0, range(1)), 300)[0])
 
     def interrupted():  # type: ignore[no-untyped-def]
         yield episode
@@ -150,7 +151,7 @@ def test_only_the_mazes_can_be_recorded() -> None:
 def test_in_every_maze_the_controller_reaches_the_goal_and_stays(scenario: str) -> None:
     """The first reference episode; the goal is at most a third of the time away."""
     steps = scenarios.get(scenario).max_episode_steps
-    episode = maze2d.play(maze2d._Job(scenario, "straight", maze2d.REFERENCE_SEED, range(1), steps))[0]
+    episode = maze2d.play(Job(scenario, "straight", REFERENCE_SEED, range(1)), steps)[0]
     assert len(episode.rewards) == steps
     assert episode.rewards.sum() > 0.6 * len(episode.rewards)
     assert episode.rewards[-50:].all()

@@ -18,8 +18,10 @@ from mage.data import minari_writer
 from mage.data.environments import MAZE_GAME, make_environment, register_environments
 from mage.data.maze_controller import Cell, next_cells
 from mage.data.maze_game import MazeGame, collection
+from mage.data.maze_game.collection import RECORDER, SCENARIO
 from mage.data.maze_game.drawing import COLOURS, PIXELS_A_CELL
 from mage.data.maze_game.environment import GOAL, GOLD, HALF_WIDTH, SILVER, START, WALLS, centre
+from mage.data.recording import Job
 from mage.data.sources import load_trajectories
 from mage.data.trajectories import Trajectories
 from mage.errors import MageError
@@ -36,7 +38,7 @@ def game_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("minari")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINARI_DATASETS_PATH", str(root))
-        collection.collect(60, workers=1, reference_episodes=5)
+        RECORDER.collect(SCENARIO, 60, workers=1, reference_episodes=5)
     return root
 
 
@@ -197,7 +199,7 @@ def pixel(picture: np.ndarray, position: np.ndarray) -> tuple[int, ...]:
 
 def test_one_worker_or_two_record_the_same_episodes(minari_root: Path) -> None:
     for workers, name in ((1, "mage/one-v0"), (2, "mage/two-v0")):
-        collection.collect(12, 3, workers, reference_episodes=1, dataset_id=name)
+        RECORDER.collect(SCENARIO, 12, 3, workers, reference_episodes=1, dataset_id=name)
     one, two = (load_trajectories(None, name).task for name in ("mage/one-v0", "mage/two-v0"))
     assert (one.fingerprint, one.reference_scores) == (two.fingerprint, two.reference_scores)
 
@@ -207,13 +209,13 @@ def test_a_disk_without_room_is_told_before_anything_is_written(
 ) -> None:
     monkeypatch.setattr(minari_writer.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20 + 20_000))
     with pytest.raises(MageError, match=r"mage/maze-game/random-v0 takes 0\.\d MB, and .* has 1\.1 MB free; make room"):
-        collection.collect(10, workers=1, reference_episodes=1)
+        RECORDER.collect(SCENARIO, 10, workers=1, reference_episodes=1)
     assert list(minari_root.iterdir()) == []
 
 
 def test_the_room_that_is_asked_for_is_what_a_dataset_takes(game_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(game_root))
-    episodes = [collection._columns(episode) for episode in collection.play(collection._Job("mixed", 0, range(60)))]
+    episodes = [collection._columns(episode) for episode in collection.play(Job(SCENARIO, "mixed", 0, range(60)))]
     asked = sum(minari_writer.stored_bytes(EpisodeBuffer(**episode)) for episode in episodes)
     taken = (game_root / DATASET / "data" / "main_data.hdf5").stat().st_size
     assert taken <= asked <= 2 * taken
@@ -223,7 +225,7 @@ def test_the_seed_decides_the_data_and_more_episodes_leave_the_first_as_they_are
     game_data: Trajectories, minari_root: Path
 ) -> None:
     for seed in (0, 1):
-        collection.collect(3, seed, 1, reference_episodes=1, dataset_id=f"mage/seed{seed}-v0")
+        RECORDER.collect(SCENARIO, 3, seed, 1, reference_episodes=1, dataset_id=f"mage/seed{seed}-v0")
     same, other = (load_trajectories(None, f"mage/seed{seed}-v0") for seed in (0, 1))
     np.testing.assert_array_equal(same.observations, game_data.observations[: same.steps])
     assert other.task.fingerprint != same.task.fingerprint

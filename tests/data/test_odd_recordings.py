@@ -128,5 +128,5 @@ def test_what_single_precision_cannot_keep_is_told_in_training_and_check(
     minari.create_dataset_from_buffers(NAME, [episode], observation_space=box, action_space=actions)
     notes = load_trajectories(None, NAME).notes
     assert any("far from zero" in note and "value 0" in note for note in notes) == told
-    levels = [finding.level for finding in check_data(None, NAME).findings if finding.check == "observations"]
+    levels = [check.level for check in check_data(None, NAME).checks if check.name == "observations"]
     assert levels == (["warning"] if told else [])

@@ -10,7 +10,9 @@ from mage import scenarios
 from mage.data import ogbench_pointmaze
 from mage.data.environments import make_environment
 from mage.data.maze_controller import free_cells
+from mage.data.ogbench_pointmaze import RECORDER
 from mage.data.ogbench_source import task_rewards
+from mage.data.recording import Job
 from mage.data.sources import load_trajectories
 from mage.data.trajectories import Trajectories
 
@@ -26,7 +28,7 @@ def giant_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("minari")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINARI_DATASETS_PATH", str(root))
-        ogbench_pointmaze.collect(2, workers=1, reference_episodes=1)
+        RECORDER.collect(SCENARIO.name, 2, workers=1, reference_episodes=1)
     return root
 
 
@@ -39,7 +41,7 @@ def giant(giant_root: Path, monkeypatch: pytest.MonkeyPatch) -> Trajectories:
 @pytest.fixture(scope="module")
 def walk() -> ogbench_pointmaze.Walk:
     """The first that is recorded."""
-    return ogbench_pointmaze.play(ogbench_pointmaze._Job("navigate", 0, range(1)))[0]
+    return ogbench_pointmaze.play(Job(SCENARIO.name, "navigate", 0, range(1)))[0]
 
 
 def test_a_walk_reaches_goals_all_over_the_maze(walk: ogbench_pointmaze.Walk) -> None:
@@ -58,14 +60,14 @@ def test_most_actions_move_the_point_by_a_fifth_of_themselves(walk: ogbench_poin
 def test_the_reward_is_the_single_tasks_own(giant: Trajectories) -> None:
     """0 away from the goal and 1 within 1 of it, of the position before the action: OGBench's relabelling plus 1."""
     for behaviour in ("navigate", "straight"):
-        recorded = ogbench_pointmaze.play(ogbench_pointmaze._Job(behaviour, 0, range(1)))[0]
+        recorded = ogbench_pointmaze.play(Job(SCENARIO.name, behaviour, 0, range(1)))[0]
         relabelled = task_rewards(SCENARIO, recorded.observations)
         np.testing.assert_array_equal(recorded.rewards, relabelled[:-1] + 1)
         np.testing.assert_array_equal(recorded.successes, relabelled == 0)
 
 
 def test_the_controller_walks_to_the_goal_and_ends_there() -> None:
-    straight = ogbench_pointmaze.play(ogbench_pointmaze._Job("straight", 0, range(1)))[0]
+    straight = ogbench_pointmaze.play(Job(SCENARIO.name, "straight", 0, range(1)))[0]
     assert list(np.flatnonzero(straight.rewards == 1)) == [len(straight.rewards) - 1]
     assert 300 < len(straight.rewards) < 700
     assert np.linalg.norm(straight.observations[-2] - GOAL) <= 1.0
@@ -83,7 +85,7 @@ def test_a_walk_is_cut_where_it_comes_by_the_goal() -> None:
 
 
 def test_the_dataset_holds_the_walks_cut_into_episodes(giant: Trajectories) -> None:
-    walks = ogbench_pointmaze.play(ogbench_pointmaze._Job("navigate", 0, range(2)))
+    walks = ogbench_pointmaze.play(Job(SCENARIO.name, "navigate", 0, range(2)))
     episodes = [episode for walk in walks for episode in ogbench_pointmaze.cut(walk)]
     assert list(giant.lengths) == [len(episode.actions) for episode in episodes]
     assert list(giant.terminations) == [episode.rewards[-1] == 1 for episode in episodes]
@@ -115,7 +117,7 @@ def test_the_seed_alone_decides_the_episodes(giant: Trajectories, minari_root: P
     """Not the number of workers, nor numpy's global generator, from which the environment draws its starts."""
     np.random.seed(7)
     for name, seed, workers in (("mage/again-v0", 0, 2), ("mage/other-v0", 1, 1)):
-        ogbench_pointmaze.collect(2, seed, workers, reference_episodes=1, dataset_id=name)
+        RECORDER.collect(SCENARIO.name, 2, seed, workers, reference_episodes=1, dataset_id=name)
     again, other = (load_trajectories(None, name).task.fingerprint for name in ("mage/again-v0", "mage/other-v0"))
     assert again == giant.task.fingerprint != other
 
@@ -131,5 +133,5 @@ def test_no_model_file_is_left_behind(minari_root: Path, tmp_path: Path, monkeyp
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     ogbench_pointmaze._environment.cache_clear()
-    ogbench_pointmaze.collect(1, workers=1, reference_episodes=1)
+    RECORDER.collect(SCENARIO.name, 1, workers=1, reference_episodes=1)
     assert os.listdir(folder) == []

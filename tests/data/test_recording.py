@@ -6,29 +6,24 @@ import numpy as np
 import pytest
 
 from mage.data import recording
-from mage.data.recording import MeanReturns
+from mage.data.recording import Job, MeanReturns
 from mage.errors import MageError
-
-
-class Counting(NamedTuple):
-    behaviour: str
-    episodes: range
 
 
 class Paid(NamedTuple):
     rewards: np.ndarray
 
 
-def number(job: Counting) -> list[tuple[str, int]]:
+def number(job: Job) -> list[tuple[str, int]]:
     return [(job.behaviour, episode) for episode in job.episodes]
 
 
-def die(job: Counting) -> list[int]:
+def die(job: Job) -> list[int]:
     os._exit(1)
 
 
-def jobs_of(**episodes: int) -> list[Counting]:
-    return [Counting(name, chunk) for name, count in episodes.items() for chunk in recording.chunks(count)]
+def jobs_of(**episodes: int) -> list[Job]:
+    return [Job("any", name, 0, chunk) for name, count in episodes.items() for chunk in recording.chunks(count)]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -10,8 +10,7 @@ import pytest
 from mage.data.environments import success_of
 from mage.errors import MageError
 from mage.evaluation import rollout as module
-from mage.evaluation.episodes import _without_failures
-from mage.evaluation.rollout import Rollout, play_batch
+from mage.evaluation.rollout import Rollout, without_failures
 from tests.data.builders import make_task
 from tests.evaluation.test_rollout import Thrust
 
@@ -48,7 +47,7 @@ def play(script: Step | None, limit: int | None = 5, episodes: int = 2) -> list[
     try:
         task = make_task(environment_spec=gym.spec("Scripted-v0").to_json(), reference_scores=None)
         rollout = Rollout(task, episodes)
-        rows = play_batch(rollout, Thrust(task), range(episodes), 0)
+        rows = rollout.play(Thrust(task), range(episodes), 0)
         rollout.close()
         return rows
     finally:
@@ -110,7 +109,7 @@ def test_an_episode_that_fails_costs_the_others_nothing() -> None:
         return SEEN, 1.0, False, False, {}
 
     said: list[str] = []
-    (row,) = _without_failures(play(fails_once), said.append)
+    (row,) = without_failures(play(fails_once), said.append)
     assert (row["episode"], row["return"], row["length"]) == (0, 5.0, 5)
     (line,) = said
     assert line == "episode 1 of Scripted-v0 failed at step 1: the robot fell apart; the other episodes are kept"
@@ -120,7 +119,7 @@ def test_where_no_episode_can_be_played_the_reason_is_the_error() -> None:
     with pytest.raises(
         MageError, match=r"episode 0 of Scripted-v0 failed at step 0: no display at all; no episode of 2"
     ):
-        _without_failures(play(None), pytest.fail)
+        without_failures(play(None), pytest.fail)
 
 
 def test_an_environment_without_a_limit_is_not_played_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

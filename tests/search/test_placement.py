@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mage.errors import MageError
-from mage.search.placement import Node, describe, fit, trials_at_once
+from mage.search.placement import Node, fit, nodes_in_words, trials_at_once
 from mage.search.settings import PlacementSettings, SweepSettings
 from tests.search.scheduling import Cluster, run_trials
 
@@ -121,7 +121,7 @@ def test_a_sweep_says_what_runs_where(nodes: tuple[Node, ...], said: str) -> Non
 
 
 def test_nodes_are_told_by_kind() -> None:
-    assert describe([Node(0), Node(8, 1), Node(4), Node(8, 1)]) == "2 nodes of 8 CPUs and 1 GPU, 1 node of 4 CPUs"
+    assert nodes_in_words([Node(0), Node(8, 1), Node(4), Node(8, 1)]) == "2 nodes of 8 CPUs and 1 GPU, 1 node of 4 CPUs"
 
 
 def test_a_quarter_of_a_gpu_a_worker_trains_four_trials_on_it_and_leaves_evaluation_to_cpus() -> None:

@@ -12,8 +12,7 @@ from typer.testing import CliRunner
 from mage import cli
 from mage.command import taking
 from mage.search import script
-from mage.search.ablation_script import AblationOptions
-from mage.search.options import SearchOptions, SweepOptions, VariantOptions
+from mage.search.options import AblationOptions, SearchOptions, SweepOptions, VariantOptions
 from mage.search.settings import SweepSettings
 from mage.search.space import space_of
 

@@ -9,8 +9,8 @@ from mage.config import get_field, load_config
 from mage.config.values import read_yaml
 from mage.errors import MageError
 from mage.search.settings import make_settings
-from mage.search.space import check_space, in_short, parse_space, read_space, starting_point, to_tune
-from mage.search.trial import configure
+from mage.search.space import check_space, parse_space, read_space, starting_point, to_tune
+from mage.search.trial import with_point
 
 CONFIG = load_config("cpu")
 RATE = "training.transformer.learning_rate"
@@ -56,10 +56,6 @@ def test_the_preset_itself_is_the_first_trial_where_the_space_holds_it() -> None
     depth = get_field(CONFIG, "transformer.depth")
     assert starting_point({"transformer.depth": [depth, 99]}, CONFIG) == {"transformer.depth": depth}
     assert starting_point({"transformer.depth": [depth + 1]}, CONFIG) is None
-
-
-def test_a_point_reads_well() -> None:
-    assert in_short({"autoencoder.num_scales": 4, "transformer.depth": 2}) == "num_scales=4 depth=2"
 
 
 @pytest.mark.parametrize(
@@ -128,9 +124,8 @@ def test_lists_and_nulls_are_swept_as_text_that_leads_back_to_them() -> None:
     assert domain.categories == ["[1,2,4,8]", "null", "[1,3,5,8]"]
     assert to_tune(space)["transformer.depth"].categories == [1, 2]
     for text, value in zip(domain.categories, scales, strict=True):
-        assert configure(CONFIG, {"autoencoder.scales": text}) == configure(CONFIG, {"autoencoder.scales": value})
+        assert with_point(CONFIG, {"autoencoder.scales": text}) == with_point(CONFIG, {"autoencoder.scales": value})
     assert starting_point(space, CONFIG) == {
         "autoencoder.scales": "null",
         "transformer.depth": get_field(CONFIG, "transformer.depth"),
     }
-    assert in_short({"autoencoder.scales": "[1,2,4,8]"}) == "scales=[1,2,4,8]"

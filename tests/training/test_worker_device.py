@@ -7,7 +7,7 @@ import torch
 from mage.config import AlgorithmConfig, make_config
 from mage.data.trajectories import Trajectories
 from mage.training import ray_train
-from mage.training.ray_train import own_device, train_loop
+from mage.training.ray_train import WorkerJob, own_device, train_loop
 from mage.training.trainer import Trainer
 
 
@@ -44,8 +44,7 @@ def test_a_worker_without_a_gpu_trains_on_its_cpu(
     monkeypatch.setattr(ray.train, "get_checkpoint", lambda: None)
     monkeypatch.setattr(ray_train, "report", lambda trainers, *_, **__: trained.extend(trainers))
     config = make_config(tiny_config.model_dump(), ["training.device=auto", "training.checkpoint_every=1000"])
-    settings = {"config": config.model_dump(mode="json"), "trajectories": tiny_maze, "seeds": [0], "artefacts": None}
-    train_loop(settings | {"folder": None, "board": None, "trial": "", "evaluations": 0, "score": None})
+    train_loop(WorkerJob(tiny_maze, config.model_dump(mode="json"), folder=None, seeds=(0,)))
     (trainer,) = trained
     assert trainer.step == trainer.total_steps
     assert trainer.data.device.type == trainer.stage.device.type == "cpu"

@@ -14,15 +14,14 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from mage import scenarios
-from mage.data import recording
 from mage.data.environments import build, registered_spec
 from mage.data.maze_controller import Cell, free_cells, next_cells
 from mage.data.maze_game.environment import GOAL, GOLD, SILVER, START, STEP, WALLS, cell_at, centre
 from mage.data.minari_writer import write_dataset
+from mage.data.recording import Job, Recorded, Recorder
 
 SCENARIO = "maze-game"
 ACTION_NOISE_STD = 0.4
-REFERENCE_SEED = 20_000
 
 Errand = Literal["silver", "gold", "goal"]
 ERRANDS: tuple[tuple[float, tuple[Errand, ...]], ...] = (
@@ -34,8 +33,7 @@ ERRANDS: tuple[tuple[float, tuple[Errand, ...]], ...] = (
 )
 """What episodes set out to do, each with its share of them."""
 
-Behaviour = Literal["mixed", "whole", "random"]
-_STREAM: dict[Behaviour, int] = {"mixed": 0, "whole": 1, "random": 2}
+_STREAM = {"mixed": 0, "whole": 1, "random": 2}
 
 
 class Episode(NamedTuple):
@@ -48,37 +46,6 @@ class Episode(NamedTuple):
     seed: int
 
 
-class _Job(NamedTuple):
-    behaviour: Behaviour
-    seed: int
-    episodes: range
-
-
-def collect(
-    episodes: int = 1000,
-    seed: int = 0,
-    workers: int | None = None,
-    reference_episodes: int = 50,
-    dataset_id: str | None = None,
-) -> str:
-    """Records the data and returns its id; dataset_id overrides where it goes.
-
-    The reference scores stored with it are measured from the fixed start to the fixed goal of the evaluation:
-    uniformly random actions (score 0), and the noiseless controller on the whole errand (score 100). workers=None takes
-    every core. A dataset that is already there raises MageError; an interrupted recording leaves none.
-    """
-    dataset_id = dataset_id or scenarios.get(SCENARIO).builtin_dataset_id
-    assert dataset_id is not None
-    recording.check_request(dataset_id, episodes, reference_episodes, workers)
-    jobs = [_Job("mixed", seed, chunk) for chunk in recording.chunks(episodes)]
-    for behaviour in ("whole", "random"):
-        jobs += [_Job(behaviour, REFERENCE_SEED, chunk) for chunk in recording.chunks(reference_episodes)]
-    played = recording.by_behaviour(jobs, recording.record(play, jobs, workers, dataset_id))
-    returns = recording.MeanReturns.of(data=played["mixed"], random=played["random"], controller=played["whole"])
-    _write(dataset_id, seed, played["mixed"], returns)
-    return dataset_id
-
-
 def environment_spec(fixed: bool) -> EnvSpec:
     """The game with random start and goal, or with the fixed ones of the evaluation."""
     spec = registered_spec(scenarios.get(SCENARIO))
@@ -86,7 +53,7 @@ def environment_spec(fixed: bool) -> EnvSpec:
     return spec
 
 
-def play(job: _Job) -> list[Episode]:
+def play(job: Job) -> list[Episode]:
     """The episodes of a job."""
     environment = _environment(fixed=job.behaviour != "mixed")
     return [_episode(job, environment, number) for number in job.episodes]
@@ -97,7 +64,7 @@ def _environment(fixed: bool) -> gym.Env:
     return build(environment_spec(fixed), disable_env_checker=True)
 
 
-def _episode(job: _Job, environment: gym.Env, number: int) -> Episode:
+def _episode(job: Job, environment: gym.Env, number: int) -> Episode:
     stream = np.random.SeedSequence(job.seed, spawn_key=(_STREAM[job.behaviour], number))
     rng, reset_seed = np.random.default_rng(stream), int(stream.generate_state(1)[0])
     observation, info = environment.reset(seed=reset_seed)
@@ -116,9 +83,7 @@ def _episode(job: _Job, environment: gym.Env, number: int) -> Episode:
     )
 
 
-def _policy(
-    behaviour: Behaviour, observation: np.ndarray, rng: np.random.Generator
-) -> Callable[[np.ndarray], np.ndarray]:
+def _policy(behaviour: str, observation: np.ndarray, rng: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
     """Observation -> action (2,), not clipped."""
     if behaviour == "random":
         return lambda _: rng.uniform(-1.0, 1.0, size=2)
@@ -149,7 +114,8 @@ class Courier:
         return next(self._targets, None) or self._cells[self._rng.integers(len(self._cells))]
 
 
-def _write(dataset_id: str, seed: int, episodes: list[Episode], returns: recording.MeanReturns) -> None:
+def _write(recorded: Recorded[Episode]) -> None:
+    seed, episodes, returns = recorded.seed, recorded.episodes, recorded.returns
     shares = 100 * np.bincount([round(episode.rewards.sum()) for episode in episodes], minlength=4) / len(episodes)
     description = (
         f"{len(episodes)} episodes of the maze game (MAGE, Figure 3 and section B.4), recorded by MAGE on Ray (seed "
@@ -160,7 +126,7 @@ def _write(dataset_id: str, seed: int, episodes: list[Episode], returns: recordi
         f"return {returns.random:.2f} and the noiseless controller {returns.controller:.2f}."
     )
     write_dataset(
-        dataset_id,
+        recorded.dataset_id,
         map(_columns, episodes),
         environment_spec(fixed=False),
         returns.reference_scores,
@@ -183,3 +149,7 @@ def _columns(episode: Episode) -> dict:
         "infos": {"success": episode.successes},
         "seed": episode.seed,
     }
+
+
+RECORDER = Recorder("mixed", "whole", play, _write)
+"""Its reference scores are measured from the fixed start to the fixed goal of the evaluation, as the whole errand."""

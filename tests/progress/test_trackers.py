@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 
 from mage.errors import MageError
+from mage.progress.trackers import check_trackers, make_trackers
+from mage.progress.trackers.mlflow import MLflow
+from mage.progress.trackers.tensorboard import TensorBoard
+from mage.progress.trackers.tracker import Tracker
+from mage.progress.trackers.wandb import Wandb
 from mage.results.status import TrialStatus
-from mage.search.tracking import MLflow, TensorBoard, Tracker, Wandb, check_trackers, make_trackers
 
 TRIAL = TrialStatus(
     trial_id="a1", name="depth=2 lr=0.001", configuration={"transformer.depth": 2, "autoencoder.scales": [1, 3]}

@@ -14,9 +14,9 @@ import pandas as pd
 import torch
 
 from mage.config import AlgorithmConfig
+from mage.data.sources import trajectories_of
 from mage.data.trajectories import Trajectories
 from mage.interface import Policy
-from mage.search.datasets import trajectories_of
 from mage.training.trainer import Trainer
 
 WARM_UP_STEPS, STEPS, REPEATS = 25, 50, 5

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mage.paper.compare import agreement, compare_ablation, save_ablation, sign
 from mage.results import published
-from mage.results.ablation import agreement, compare_ablation, save_ablation, sign
 
 FINITE = st.floats(-300, 300)
 ERROR = st.floats(0, 100)

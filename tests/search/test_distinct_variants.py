@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mage.config import AlgorithmConfig, digest, load_config
-from mage.search.grid import SEPARATOR, distinct, in_training_order, short_name
+from mage.search.variants import distinct, in_training_order
+from mage.words import SEPARATOR
 
 CHOICES = st.tuples(
     st.sampled_from(["mage", "mage", "bc", "dt"]), st.sampled_from([64, 128, 256]), st.sampled_from([1, 2, 4])
@@ -44,8 +45,3 @@ def test_each_artefact_is_first_trained_by_one_and_then_taken_by_the_others(chos
     others = keys[len(artefacts) :]
     assert set(keys[: len(artefacts)]) == artefacts
     assert set(others[: others.count("none")]) <= {"none"}
-
-
-def test_a_configuration_of_many_names_is_told_by_the_first() -> None:
-    assert short_name("MAGE K=8") == "MAGE K=8"
-    assert short_name(SEPARATOR.join(["MAGE K=8", "MAGE", "MAGE depth=8"])) == "MAGE K=8 (+2 equal)"

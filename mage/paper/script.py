@@ -18,7 +18,7 @@ from mage.search.options import AblationOptions
 from mage.search.script import run_and_explain, script_name
 
 if TYPE_CHECKING:
-    from mage.search.ablation import AblationTable
+    from mage.paper.tables import AblationTable
     from mage.search.settings import SweepSettings
 
 TIMES = "inference_time.parquet"
@@ -29,7 +29,7 @@ def run_ablation_script(description: str | None) -> None:
     """Runs, or with `--show` only prints, the tables that the command line names."""
     with errors_end_it():
         options = read_options(AblationOptions, description, scenarios=[], seeds=3)
-        from mage.search.ablation import get_tables
+        from mage.paper.tables import get_tables
 
         tables = get_tables(options.table or ())
         if not options.show:
@@ -66,7 +66,7 @@ def run(tables: Sequence[AblationTable], options: AblationOptions) -> None:
 
 def settings_of(tables: Sequence[AblationTable], options: AblationOptions) -> SweepSettings | None:
     """The sweep that the tables need, all of its configurations tried; None without a table."""
-    from mage.search.ablation import union
+    from mage.paper.tables import union
     from mage.search.settings import make_settings
 
     if not tables:
@@ -85,8 +85,8 @@ def _measure_times(settings: SweepSettings, out: Path) -> None:
     """
     import pandas as pd
 
+    from mage.paper.inference_time import inference_times
     from mage.results import write_parquet
-    from mage.search.inference_time import inference_times
 
     configs = {scenario: settings.variant_configs(scenario) for scenario in settings.scenarios}
     if (out / TIMES).exists():
@@ -106,8 +106,8 @@ def show(tables: Sequence[AblationTable], out: Path) -> None:
     Raises:
         MageError: no run is there, or it is not one of these tables.
     """
-    from mage.results.ablation import compare_ablation, save_ablation
-    from mage.search.measurements import scores, times
+    from mage.paper.compare import compare_ablation, save_ablation
+    from mage.paper.measurements import scores, times
 
     ABLATION.check_there(out)
     for table in tables:

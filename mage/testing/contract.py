@@ -1,46 +1,36 @@
-"""The contract of an algorithm, as tests: subclass `AlgorithmContract`, name the algorithm, and run pytest.
-
-    class TestMine(AlgorithmContract):
-        algorithm = "my_package.mine:Mine"
-        small = ("network.hidden_dim=16",)
-
-What it checks: seeds decide everything, a training that was stopped ends as one that was not, a policy comes back from
-disk as it was, episodes do not depend on their neighbours or on who plays them, only what a stage names is trained, and
-workers agree. Needs pytest. Tests marked `ray` start or join a Ray.
-"""
+"""What every algorithm owes, as tests."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from mage import registry
 from mage.config import AlgorithmConfig, field_names, load_config, make_config
-from mage.data.environments import build
-from mage.data.maze2d import environment_spec
-from mage.data.observations import flatten_observation
-from mage.data.trajectories import Task, Trajectories
 from mage.errors import MageError
 from mage.evaluation.episodes import evaluate_policies
 from mage.interface import Policy
 from mage.interface.policy import load_policy
+from mage.testing.toy import (
+    STEPS,
+    differences,
+    free_port,
+    observed,
+    play,
+    small_config,
+    toy_data,
+    train,
+    train_as_worker,
+    trained_once,
+    weights,
+)
 from mage.training.trainer import Trainer
-
-STEPS = 8
-"""Of every stage, unless `small` says otherwise."""
-
-OBSERVATION_KEYS = ("desired_goal", "observation")
-EPISODES, EPISODE_STEPS = 6, 40
 
 
 class AlgorithmContract:
@@ -227,116 +217,7 @@ class AlgorithmContract:
     def test_two_workers_end_with_the_same_weights(self, config: AlgorithmConfig, tmp_path: Path) -> None:
         # a server that has imported all of this forks them: in seconds, and without the threads of this process
         torch.multiprocessing.set_forkserver_preload(["mage.testing", "mage.algorithms"])
-        arguments = (config.model_dump(mode="json"), str(tmp_path), _free_port())
-        torch.multiprocessing.start_processes(_worker, arguments, nprocs=2, start_method="forkserver")
+        arguments = (config.model_dump(mode="json"), str(tmp_path), free_port())
+        torch.multiprocessing.start_processes(train_as_worker, arguments, nprocs=2, start_method="forkserver")
         one, other = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
         assert differences(one, other) == []
-
-
-def small_config(algorithm: str, small: Sequence[str]) -> AlgorithmConfig:
-    """A configuration for tests: its cpu preset with short stages, changed by `small`."""
-    training: Any = registry.get(algorithm).config_class.model_fields["training"].annotation
-    stages = load_config(algorithm=algorithm).stages
-    short = [f"training.{name}.{field}={STEPS}" for name in stages for field in ("steps", "batch_size")]
-    assert set(stages) <= set(training.stage_names())
-    quick = ["training.log_every=2", "training.device=cpu", "evaluation.batch_size=2"]
-    return load_config(overrides=[*short, *quick, *small], algorithm=algorithm)
-
-
-@cache
-def trained_once(algorithm: str, small: tuple[str, ...]) -> Trainer:
-    """A small run, trained to the end."""
-    return train(small_config(algorithm, small))
-
-
-def train(config: AlgorithmConfig, seed: int = 0) -> Trainer:
-    """A trainer on the toy data that has trained to the end."""
-    trainer = Trainer(toy_data(), config, seed)
-    trainer.advance(trainer.total_steps)
-    return trainer
-
-
-def weights(trainer: Trainer) -> dict[str, Tensor]:
-    """All that a training has made."""
-    return dict(trainer.agent.state_dict())
-
-
-def differences(one: dict[str, Tensor], other: dict[str, Tensor]) -> list[str]:
-    """Names of weights that are not equal to the bit."""
-    return [name for name in {**one, **other} if name not in one or not torch.equal(one[name], other[name])]
-
-
-def play(policy: Policy, observations_TBS: np.ndarray | None = None, targets: np.ndarray | None = None) -> np.ndarray:
-    """Actions (T, B, A) of three episodes whose observations are given."""
-    generators = [torch.Generator().manual_seed(i) for i in range(3)]
-    acting = policy.begin(3)
-    shown = observed() if observations_TBS is None else observations_TBS
-    return np.stack([acting.act(seen_BS, targets, np.zeros(3), generators) for seen_BS in shown])
-
-
-def observed() -> np.ndarray:
-    """The first six steps of three episodes of the toy data, (T, B, S)."""
-    data = toy_data()
-    return np.stack([data.observations[start : start + 6] for start in data.episode_starts[:3]], 1)
-
-
-@cache
-def toy_data() -> Trajectories:
-    """Six episodes of 40 steps in the U-maze, really played: noisily towards the goal, rewarded for being near it."""
-    spec = environment_spec("maze2d-umaze")
-    spec.kwargs = {**spec.kwargs, "reward_type": "dense"}
-    spec.max_episode_steps = EPISODE_STEPS
-    rng, environment = np.random.default_rng(0), build(spec, disable_env_checker=True)
-    rows: dict[str, list[Any]] = {"observations": [], "actions": [], "rewards": []}
-    for episode in range(EPISODES):
-        observation, _ = environment.reset(seed=episode)
-        for _ in range(EPISODE_STEPS):
-            towards = observation["desired_goal"] - observation["achieved_goal"]
-            action = np.clip(0.5 * towards + 0.3 * rng.standard_normal(2), -1, 1).astype(np.float32)
-            rows["observations"].append(flatten_observation(observation, OBSERVATION_KEYS))
-            observation, reward, *_ = environment.step(action)
-            rows["actions"].append(action)
-            rows["rewards"].append(reward)
-    environment.close()
-    return Trajectories(
-        observations=np.asarray(rows["observations"], np.float32),
-        actions=np.asarray(rows["actions"], np.float32),
-        rewards=np.asarray(rows["rewards"], np.float32),
-        terminations=np.zeros(EPISODES, bool),
-        episode_starts=np.arange(0, (EPISODES + 1) * EPISODE_STEPS, EPISODE_STEPS, dtype=np.int64),
-        task=_toy_task(spec),
-    )
-
-
-def _toy_task(spec: gym.envs.registration.EnvSpec) -> Task:
-    return Task(
-        scenario="maze2d-umaze",
-        dataset_id="toy/maze2d/umaze-v0",
-        fingerprint="0" * 16,
-        environment_spec=spec.to_json(),
-        reference_scores=(0.0, float(EPISODE_STEPS)),
-        discount=0.99,
-        target_return_quantile=1.0,
-        observation_keys=OBSERVATION_KEYS,
-        action_low=(-1.0, -1.0),
-        action_high=(1.0, 1.0),
-    )
-
-
-def _worker(rank: int, config: dict[str, Any], folder: str, port: int) -> None:
-    """One of two workers that train together."""
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
-    trainer = train(make_config(config))
-    torch.save(weights(trainer), Path(folder) / f"{rank}.pt")
-    torch.distributed.destroy_process_group()
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-    return port

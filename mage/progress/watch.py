@@ -16,12 +16,12 @@ from typing import Any
 from rich.console import RenderableType
 
 from mage.errors import MageError
+from mage.progress.display import make_display
+from mage.progress.ray_board import Message
+from mage.progress.trackers.tracker import Tracker, Tracking
+from mage.progress.view import best, failure, status_view, time_left
 from mage.results.status import ENDED, HEARTBEAT, SweepStatus, TrialStatus, read_status, write_status
-from mage.results.status_view import best, failure, status_view, time_left
-from mage.search.display import make_display
-from mage.search.space import in_short
-from mage.search.tracking import Tracker, Tracking
-from mage.training.ray_board import Message
+from mage.words import in_short
 
 TICK = 0.5
 WRITE_EVERY = 3.0

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from mage.errors import MageError
+from mage.progress import watch as module
+from mage.progress.ray_board import Message, Step
+from mage.progress.trackers.tracker import Tracker
+from mage.progress.watch import Watch, waiting
 from mage.results.status import SweepStatus, read_status
-from mage.search import watching
 from mage.search.tables import ended_trials, failures
-from mage.search.tracking import Tracker
-from mage.search.watching import Watch, waiting
-from mage.training.ray_board import Message, Step
 from tests.results.tables import trials
 
 DEPTH = "transformer.depth"
@@ -48,7 +48,7 @@ def test_a_log_has_the_ends_of_stages_and_else_a_training_line_a_minute(
         watch.heard(training("b", 10))
         watch.heard(Message("codebook: all used", "a", 0))
         watch.heard(Message(trial="a", doing="evaluating 1/7"))
-        monkeypatch.setattr(watching, "TRAINING_LINE_EVERY", 0.0)
+        monkeypatch.setattr(module, "TRAINING_LINE_EVERY", 0.0)
         watch.heard(training("a", 20, stage="transformer"))
         assert (state := watch.status.trial("a")) is not None
         assert (state.doing, state.stage, state.step, state.loss) == ("training", "transformer", 20, 1 / 21)
@@ -76,7 +76,7 @@ def test_a_summary_comes_with_every_end_and_else_every_few_minutes(
         assert "2 of 4 trials done, 1 of them failed; best so far 70.0 (depth=1); about" in capsys.readouterr().out
         watch.tick()
         assert "trials done" not in capsys.readouterr().out
-        monkeypatch.setattr(watching, "SUMMARY_EVERY", 0.0)
+        monkeypatch.setattr(module, "SUMMARY_EVERY", 0.0)
         watch.tick()
         assert "2 of 4 trials done" in capsys.readouterr().out
 
@@ -84,7 +84,7 @@ def test_a_summary_comes_with_every_end_and_else_every_few_minutes(
 def test_the_state_is_written_while_it_changes_and_says_why_a_trial_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "WRITE_EVERY", 0.0)
+    monkeypatch.setattr(module, "WRITE_EVERY", 0.0)
     with Watch(waiting("pen-expert", 3, 2), tmp_path, evaluations=2) as watch:
         assert (now(tmp_path).state, now(tmp_path).pid, now(tmp_path).counts["left"]) == ("running", os.getpid(), 3)
         watch.trial_started("a", {DEPTH: 1}, "/log/a")
@@ -176,8 +176,8 @@ def test_trackers_hear_rows_and_ends_and_one_that_fails_is_given_up(
 ON_A_TERMINAL = """
 import sys, time
 from pathlib import Path
-from tests.search.test_watching import DEPTH, FINAL, training
-from mage.search.watching import Watch, waiting
+from tests.progress.test_watch import DEPTH, FINAL, training
+from mage.progress.watch import Watch, waiting
 
 with Watch(waiting("pen-expert", 3, 2), Path(sys.argv[1])) as watch:
     for number, trial in enumerate("ab", 1):
@@ -221,8 +221,8 @@ def test_a_terminal_shows_a_view_that_renews_itself_and_keeps_the_events(tmp_pat
 def test_the_state_is_renewed_at_least_so_often_that_nobody_takes_it_for_dead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "HEARTBEAT", 0.2)
-    monkeypatch.setattr(watching, "TICK", 0.05)
+    monkeypatch.setattr(module, "HEARTBEAT", 0.2)
+    monkeypatch.setattr(module, "TICK", 0.05)
     with Watch(waiting("pen-expert", 1, 1), tmp_path):
         first, deadline = now(tmp_path).updated, time.monotonic() + 20
         while now(tmp_path).updated == first and time.monotonic() < deadline:

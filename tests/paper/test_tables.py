@@ -15,8 +15,8 @@ from mage.config import AlgorithmConfig, algorithm_of, concerning, get_field, lo
 from mage.data.trajectories import Statistics, Trajectories
 from mage.errors import MageError
 from mage.interface import Sizes
+from mage.paper.tables import AblationTable, all_tables, get_tables, read_tables, scenarios_of, union
 from mage.results import published
-from mage.search.ablation import AblationTable, all_tables, get_tables, read_tables, scenarios_of, union
 from mage.search.settings import make_settings
 from mage.training.trainer import Trainer
 

@@ -7,7 +7,7 @@ import ray
 from ray.util import placement_group, placement_group_table
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from mage.training.ray_board import Message, shown_board
+from mage.progress.ray_board import Message, shown_board
 
 pytestmark = pytest.mark.ray
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from mage.errors import MageError
+from mage.paper.tables import AblationTable
 from mage.results import load, load_trials
-from mage.search.ablation import AblationTable
 from mage.search.settings import SweepSettings, read_settings
 
 REPLICATE_COLUMNS = ["scenario", "variant", "value", "success", "episodes"]

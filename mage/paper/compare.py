@@ -16,6 +16,7 @@ import pandas as pd
 from mage.files import write_text
 from mage.results.published import published as published_results
 from mage.results.store import write_parquet
+from mage.words import estimate
 
 STANDARD_ERRORS = 2.0
 SIGN_RULE = (
@@ -183,20 +184,13 @@ def _cells(row: pd.Series, reference: str) -> list[str]:
     return [
         row["scenario"],
         row["variant"],
-        _number(row["measured_mean"], row["measured_standard_error"]) if is_measured else row["status"],
+        estimate(row["measured_mean"], row["measured_standard_error"], "") if is_measured else row["status"],
         f"{row['seeds']} x {per_seed}" if is_measured else "",
         "" if np.isnan(row["success_rate"]) else f"{row['success_rate']:.0f} %",
-        "reference" if is_reference else _number(row["measured_effect"], row["measured_effect_error"], "+"),
+        "reference" if is_reference else estimate(row["measured_effect"], row["measured_effect_error"], "", "+"),
         row["measured_sign"],
-        _number(row["published_mean"], row["published_error"]),
-        "reference" if is_reference else _number(row["published_effect"], row["published_effect_error"], "+"),
+        estimate(row["published_mean"], row["published_error"], ""),
+        "reference" if is_reference else estimate(row["published_effect"], row["published_effect_error"], "", "+"),
         row["published_sign"],
         row["agreement"],
     ]
-
-
-def _number(mean: float, error: float, plus: str = "") -> str:
-    if np.isnan(mean):
-        return ""
-    rounded = round(mean, 1) + 0.0  # no -0.0
-    return f"{rounded:{plus}.1f}" + ("" if np.isnan(error) else f" ± {error:.1f}")

@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from mage.paper.inference_time import REPEATS, STEPS
+from mage.paper.script import run_ablation_script, show
+from mage.paper.tables import get_tables, union
 from mage.results import write_parquet
-from mage.search.ablation import get_tables, union
-from mage.search.ablation_script import run_ablation_script, show
-from mage.search.inference_time import REPEATS, STEPS
 from mage.search.settings import claim_directory, make_settings
 from tests.results.tables import results
 

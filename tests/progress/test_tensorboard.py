@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mage.errors import MageError
-from mage.results.tensorboard import EventFile
+from mage.progress.trackers.tensorboard import EventFile
 
 event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 

@@ -1,4 +1,4 @@
-"""Event files for TensorBoard: the loss curves of a training run, and the hyper-parameters of a trial with its score.
+"""Event files for TensorBoard: the loss curves of a training, and the hyper-parameters of a trial with its score.
 
 Written by tensorboardX, which Ray Tune brings, but not by its SummaryWriter: that one writes in a thread, which a full
 disk ends, and then waits for it forever. A run that goes on after an interruption hides the steps that it does again
@@ -8,6 +8,7 @@ from what it wrote before.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,9 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from mage.errors import MageError
+from mage.progress.trackers.tracker import Tracker
+from mage.results.status import TrialStatus
 
 FOLDER = "tensorboard"
 FLUSH_SECONDS = 20
+LONGEST_NAME = 80
 
 
 class EventFile:
@@ -97,3 +101,41 @@ def curves(row: Mapping[str, float | str]) -> dict[str, float]:
     return {
         f"{stage}/{name}": value for name, value in row.items() if name != "step" and isinstance(value, float | int)
     }
+
+
+class TensorBoard(Tracker):
+    """`<scenario>/tensorboard/<configuration>-<trial>`, and below it a folder a training seed."""
+
+    name = "tensorboard"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / FOLDER
+        self.files: dict[str, dict[int | None, EventFile]] = {}
+
+    def row(self, trial: TrialStatus, seed: int, row: Mapping[str, float | str], total_step: int) -> None:
+        """As `Tracker`."""
+        self._file(trial, seed).add_row(row, total_step)
+
+    def score(self, trial: TrialStatus, evaluation: int, measures: Mapping[str, float]) -> None:
+        """As `Tracker`."""
+        self._file(trial, None).add(evaluation, measures)
+
+    def end(self, trial: TrialStatus, measures: Mapping[str, float]) -> None:
+        """As `Tracker`."""
+        if measures:
+            self._file(trial, None).add_configuration(trial.configuration, measures)
+        for file in self.files.pop(trial.trial_id, {}).values():
+            file.close()
+
+    def close(self) -> None:
+        """As `Tracker`."""
+        for files in self.files.values():
+            for file in files.values():
+                file.close()
+
+    def _file(self, trial: TrialStatus, seed: int | None) -> EventFile:
+        """Of a training seed, or of the whole trial."""
+        name = re.sub(r"[^-=.+\w]+", "_", trial.name)[:LONGEST_NAME]
+        here = self.folder / f"{name}-{trial.trial_id}"
+        place = here if seed is None else here / f"seed-{seed}"
+        return self.files.setdefault(trial.trial_id, {}).setdefault(seed, EventFile(place))

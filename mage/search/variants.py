@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mage.config import AlgorithmConfig, digest
-
-SEPARATOR = " = "
-"""Between the names of variants that are one configuration."""
+from mage.words import SEPARATOR
 
 
 def distinct(configs: Mapping[str, AlgorithmConfig]) -> dict[str, AlgorithmConfig]:
@@ -36,9 +34,3 @@ def in_training_order(configs: Mapping[str, AlgorithmConfig]) -> dict[str, Algor
         leads = first.setdefault(artefact, name) == name
         place[name] = (0 if leads else 2, list(first).index(artefact), number)
     return {name: configs[name] for name in sorted(configs, key=place.__getitem__)}
-
-
-def short_name(label: str) -> str:
-    """The first of a configuration's names, and how many more there are."""
-    first, *more = label.split(SEPARATOR)
-    return f"{first} (+{len(more)} equal)" if more else first

@@ -9,16 +9,21 @@ would slowly starve.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.exceptions import RayActorError, RayError
 from ray.util import remove_placement_group
 from ray.util.placement_group import PlacementGroup
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from mage.distributed import rank
+
+if TYPE_CHECKING:
+    from mage.training.trainer import Trainer
 
 POLL_SECONDS = 0.5
 Held = tuple[Any, PlacementGroup]
@@ -54,6 +59,39 @@ class Message:
 
     def __str__(self) -> str:
         return self.text if self.seed is None else f"seed {self.seed}: {self.text}"
+
+
+@dataclass(frozen=True)
+class Teller:
+    """Tells a board of one trial, from the first worker only; nobody where there is no board.
+
+    Attributes:
+        board: its handle.
+        trial: that the messages are about.
+    """
+
+    board: Any = None
+    trial: str = ""
+
+    def tell(self, message: Message) -> None:
+        """Puts a message on the board, as one of this trial."""
+        if self.board is not None and rank() == 0:
+            self.board.say.remote(replace(message, trial=self.trial))
+
+    def say(self, seed: int, line: str) -> None:
+        """Tells a line about a training seed."""
+        self.tell(Message(line, seed=seed))
+
+    def say_step(self, trainers: Sequence[Trainer], trainer: Trainer) -> None:
+        """Tells how far a training seed is; `trainers` are those of all seeds."""
+        row, steps = trainer.stage.history[-1], trainer.stage.config.steps
+        fraction = sum(other.step for other in trainers) / (len(trainers) * trainer.total_steps)
+        step = Step(row, steps, trainer.step, fraction)
+        self.tell(Message(trainer.stage.in_words(), seed=trainer.seed, step=step, doing="training"))
+
+    def complain(self, line: str) -> None:
+        """Tells what is wrong with the run."""
+        self.tell(Message(line, is_trouble=True))
 
 
 @ray.remote(num_cpus=0)

@@ -1,0 +1,52 @@
+"""Does pieces of work with policies in their environments, in this process or shared among Ray actors.
+
+What comes of a piece is the same whoever does it, since every episode has a seed and neighbours of its own (`rollout`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+
+from mage.evaluation.rollout import Rollout
+from mage.interface import Policy
+
+T = TypeVar("T")
+Play = Callable[[Policy, Rollout], T]
+"""What is done with a policy; a function that another process can import."""
+
+Tell = Callable[[int, int, bool], None]
+"""Hears how many pieces of work are done, of how many, and whether an actor was found to have died meanwhile."""
+
+
+def do_all(
+    policies: Sequence[Policy],
+    work: Sequence[tuple[int, Play[T]]],
+    environments: int,
+    actors: int = 0,
+    gpus: float = 0.0,
+    tell: Tell | None = None,
+) -> list[T]:
+    """What each piece of work, the number of a policy and what to do with it, gives, in the order of the work.
+
+    Args:
+        policies: of one task and configuration.
+        work: at least one piece.
+        environments: that are stepped together.
+        actors: Ray actors that share the work (Ray must be running); 0 does it in this process.
+        gpus: share of a GPU that each actor takes.
+        tell: with actors, is told how far they are.
+    """
+    if actors:
+        from mage.evaluation.ray_actors import share
+
+        return share(policies, work, environments, actors, gpus, tell)
+    # as the actors do: the last bit of a matrix product depends on the number of threads
+    torch.set_num_threads(policies[0].config.training.threads)
+    rollout = Rollout(policies[0].task, environments)
+    try:
+        return [play(policies[number], rollout) for number, play in work]
+    finally:
+        rollout.close()
