@@ -21,7 +21,16 @@ def test_importing_the_package_or_its_command_line_loads_nothing_heavy() -> None
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["scenarios"], ["train", "--help"], ["train", "typo"]]
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["scenarios"],
+        ["train", "--help"],
+        ["train", "typo"],
+        ["sweep", "-h"],
+        ["sweep", "typo"],
+    ],
 )
 def test_help_the_registry_and_a_typo_load_nothing_heavy(arguments: list[str]) -> None:
     run = f"from mage.cli import main\ntry: main({arguments})\nexcept SystemExit: pass"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mage import scenarios
 from mage.cli_options import AlgorithmName, Namespace, Overrides, Preset, Resume, named
 from mage.errors import MageError
 from mage.files import as_path
@@ -83,9 +84,9 @@ class SweepOptions:
     ] = None
 
     def shared_settings(self) -> dict[str, Any]:
-        """The settings that every sweep has."""
+        """The settings that every sweep has; an unknown scenario ends here, before anything heavy is imported."""
         return {
-            "scenarios": self.scenarios,
+            "scenarios": [scenarios.get(name).name for name in self.scenarios],
             "algorithm": named(self.algorithm),
             "preset": self.preset,
             "overrides": self.overrides or (),

@@ -112,9 +112,8 @@ class SweepSettings(BaseModel):
         return self
 
     def check_configs(self) -> None:
-        """MageError where a scenario is none, or a configuration that all else starts from cannot be."""
+        """MageError where a configuration that all else starts from cannot be."""
         for scenario in self.scenarios:
-            scenarios.get(scenario)
             if self.variants is None:
                 self.config(scenario)
             else:
