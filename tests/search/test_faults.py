@@ -1,11 +1,11 @@
-"""Whatever is killed, a sweep ends with the results of one that nothing happened to, and has trained nothing twice."""
+"""Whatever is killed, a sweep ends with what a plain process plays undisturbed, and has trained nothing twice."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,23 +15,22 @@ import psutil
 import pytest
 
 import mage
+from mage.data.trajectories import Trajectories
+from mage.evaluation.episodes import evaluate_policies
+from mage.paper.tables import get_tables
+from mage.results import write_parquet
 from mage.results.status import read_status
+from mage.search.settings import make_settings
+from mage.training.trainer import Trainer
 from tests.search.test_sweep import SMALL
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(3600)]
 
-SCRIPT = Path(__file__).parents[2] / "tune" / "compare_algorithms.py"
+TUNE = Path(__file__).parents[2] / "tune"
+MAGE = [str(TUNE / "compare_algorithms.py"), "--variants", "mage"]
+TABLE = ["--table", "22"]
 # stages long enough to be killed in, and two seeds: the second is not there yet when the first is killed
-OPTIONS = [
-    "--scenarios",
-    "maze2d-umaze",
-    "--seeds",
-    "2",
-    "--episodes",
-    "10",
-    "--address",
-    "local",
-]
+OPTIONS = ["--scenarios", "maze2d-umaze", "--seeds", "2", "--episodes", "10", "--address", "local"]
 CHANGES = [
     *SMALL,
     "training.autoencoder.steps=600",
@@ -59,30 +58,28 @@ os._exit(0)
 class Driver:
     """The process of a sweep, and what it has printed."""
 
-    def __init__(self, out: Path, *options: str, program: Sequence[str] = (), log: Path | None = None) -> None:
+    def __init__(self, script: Sequence[str], out: Path, *options: str, log: Path | None = None) -> None:
         self.out = out
         self.log = (log or out.parent) / f"{time.monotonic_ns()}.log"
-        both = ["--variants", "mage", "bc", "--set", "training.reference.steps=600"]
-        asked = [*OPTIONS, *([] if "--variants" in options else both), "--set", *CHANGES, *options]
-        command = [sys.executable, *program, str(SCRIPT), "--out", str(out), *asked]
+        command = [sys.executable, *script, "--out", str(out), *OPTIONS, "--set", *CHANGES, *options]
         with self.log.open("w") as stream:
             self.process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True)
 
-    def wait_for(self, line: str) -> None:
-        """Returns once it has printed that."""
+    def wait_for(self, line: str, times: int = 1) -> None:
+        """Returns once it has printed that, so often."""
         deadline = time.monotonic() + PATIENCE
-        while line not in self.printed() and self.process.poll() is None:
+        while self.printed().count(line) < times and self.process.poll() is None:
             assert time.monotonic() < deadline, f"never said {line!r}: {self.printed()}"
             time.sleep(0.05)
-        assert line in self.printed(), self.printed()
+        assert self.printed().count(line) >= times, self.printed()
 
-    def trains(self, stage: str, seed: int, step: int = 150) -> None:
-        """Returns once MAGE's training is in the midst of that."""
+    def trains(self, stage: str, seed: int, name: str = "mage", step: int = 150) -> None:
+        """Returns once training is in the midst of that."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and self.process.poll() is None:
             status = read_status(self.out / "maze2d-umaze")
             for trial in status.trials if status else ():
-                if (trial.name, trial.stage, trial.seed) == ("mage", stage, seed) and (trial.step or 0) >= step:
+                if (trial.name, trial.stage, trial.seed) == (name, stage, seed) and (trial.step or 0) >= step:
                     return
             time.sleep(0.1)
         raise AssertionError(f"never was in {stage} of seed {seed}: {self.printed()}")
@@ -111,14 +108,23 @@ def results(out: Path) -> pd.DataFrame:
     return mage.results.load(out).sort_values(["variant", "training_seed", "episode"], ignore_index=True)
 
 
+def played_here(variants: Mapping[str, Sequence[str]], tiny_maze: Trajectories, folder: Path) -> pd.DataFrame:
+    """The same, trained and played by this process, without a sweep and without Ray."""
+    settings = make_settings(scenarios=["maze2d-umaze"], variants=variants, overrides=CHANGES, seeds=2, episodes=10)
+    played = []
+    for name, config in settings.variant_configs("maze2d-umaze").items():
+        trainers = [Trainer(tiny_maze, config, seed, folder) for seed in range(2)]
+        for trainer in trainers:
+            trainer.advance(trainer.total_steps)
+        played.append(evaluate_policies([trainer.policy() for trainer in trainers], 10, extra={"variant": name}))
+    write_parquet(pd.concat(played), folder / "results.parquet")
+    return results(folder)
+
+
 @pytest.fixture(scope="module")
-def undisturbed(tiny_maze_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[pd.DataFrame]:
-    """The results of a sweep that nothing happens to."""
-    out = tmp_path_factory.mktemp("undisturbed") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MINARI_DATASETS_PATH", str(tiny_maze_root))
-        Driver(out).ends_well()
-        yield results(out)
+def undisturbed(tiny_maze: Trajectories, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """What MAGE plays when nothing happens to it."""
+    return played_here({"mage": []}, tiny_maze, tmp_path_factory.mktemp("undisturbed"))
 
 
 @pytest.fixture
@@ -137,34 +143,49 @@ def start() -> Iterator[type[Driver]]:
         driver.process.wait()
 
 
-def test_a_sweep_whose_driver_is_killed_in_every_stage_ends_as_if_nothing_had_happened(
-    start: type[Driver], undisturbed: pd.DataFrame, tiny_maze_here: Path, tmp_path: Path
+def test_an_ablation_whose_driver_is_killed_in_every_stage_ends_as_if_nothing_had_happened(
+    start: type[Driver], tiny_maze: Trajectories, tiny_maze_here: Path, tmp_path: Path
 ) -> None:
-    out = tmp_path / "run"
-    driver = start(out)
-    driver.trains("autoencoder", seed=1)
+    out, script, name = tmp_path / "run", [str(TUNE / "ablation.py"), *TABLE], "MAGE direct decoder"
+    driver = start(script, out)
+    driver.trains("autoencoder", 1, name)
     driver.kill()
-    driver = start(out, "--resume")
-    driver.wait_for("[mage] seed 0: goes on from step")
-    driver.trains("transformer", seed=1)
-    assert "[mage] seed 0: autoencoder 600/600" not in driver.printed()
+    (left_behind,) = mage.results.load_statuses(out).values()
+    assert (left_behind.state, left_behind.pid) == ("running", driver.process.pid)
+    shown = subprocess.run(
+        [sys.executable, *script, "--out", str(out), "--show"], capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert "not run" in shown.stdout, shown.stderr
+    driver = start(script, out, "--resume")
+    driver.wait_for(f"[{name}] seed 0: goes on from step")
+    driver.trains("transformer", 1, name)
+    assert f"[{name}] seed 0: autoencoder 600/600" not in driver.printed()
     driver.kill()
-    driver = start(out, "--resume")
-    driver.wait_for("[mage] trained; ")
-    assert "autoencoder 600/600" not in driver.printed()
+    driver = start(script, out, "--resume", "--cpus-per-worker", "1", "--actors", "2")  # what runs where may be another
+    driver.wait_for(f"[{name}] trained; ")
+    assert f"[{name}] seed 0: autoencoder 600/600" not in driver.printed()
     driver.kill()
-    told = start(out, "--resume").ends_well()
-    assert "transformer 600/600" not in told
-    pd.testing.assert_frame_equal(results(out), undisturbed)
+    told = start(script, out, "--resume", "--actors", "2").ends_well()
+    assert f"[{name}] seed 0: transformer 600/600" not in told
+    assert "then 2 actors of 1 CPU evaluate it" in told
+    (table,) = get_tables([22])
+    pd.testing.assert_frame_equal(results(out), played_here(table.variants, tiny_maze, tmp_path / "here"))
     trials = pd.read_parquet(out / "trials.parquet")
-    assert dict(zip(trials["variant"], trials["status"], strict=True)) == {"mage": "finished", "bc": "finished"}
+    assert dict(zip(trials["variant"], trials["status"], strict=True)) == dict.fromkeys(table.variants, "finished")
+    (status,) = mage.results.load_statuses(out).values()
+    assert (status.state, status.counts["finished"], status.started) == ("finished", 2, left_behind.started)
+    assert {trial.trial_id for trial in status.trials} == set(trials["trial_id"])
+    measured = pd.read_parquet(out / "table-22.parquet").set_index("variant")
+    assert set(measured["status"]) == {"measured"}
+    mean = results(out).groupby("variant")["normalized_score"].mean()
+    assert measured["measured_mean"].to_dict() == pytest.approx(mean.to_dict())
 
 
 def test_a_sweep_loses_a_node_and_goes_on_elsewhere(
     start: type[Driver], undisturbed: pd.DataFrame, tiny_maze_here: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    driver = start(out, "--variants", "mage", program=["-c", ON_THREE_NODES])
+    driver = start(["-c", ON_THREE_NODES, *MAGE], out)
     driver.trains("transformer", seed=0)
     (worker,) = (
         child
@@ -177,8 +198,7 @@ def test_a_sweep_loses_a_node_and_goes_on_elsewhere(
     told = driver.ends_well()
     assert "training goes on from its last checkpoint, restart 1 of 2" in told
     assert "[mage] seed 0: goes on from step" in told
-    mine = undisturbed[undisturbed["variant"] == "mage"].reset_index(drop=True)
-    pd.testing.assert_frame_equal(results(out), mine)
+    pd.testing.assert_frame_equal(results(out), undisturbed)
 
 
 @contextmanager
@@ -194,42 +214,33 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_a_full_disk_is_told_and_waited_for(
+def test_a_disk_that_is_full_and_then_away_for_a_while_is_told_and_waited_for(
     start: type[Driver], undisturbed: pd.DataFrame, tiny_maze_here: Path, tmp_path: Path
 ) -> None:
+    goes_on = "the disk takes files again"
     with small_disk(tmp_path / "disk", 100) as disk:
-        out, filler = disk / "run", disk / "filler"
-        driver = start(out, log=tmp_path)
-        driver.trains("autoencoder", seed=0)
-        with filler.open("wb") as stream, pytest.raises(OSError, match="No space left"):
-            while True:
-                stream.write(bytes(1 << 16))
-                stream.flush()
-        driver.wait_for("No space left on device")
-        driver.wait_for("nothing is lost")
-        filler.unlink()
-        told = driver.ends_well()
-        assert "the disk takes files again" in told
-        pd.testing.assert_frame_equal(results(out), undisturbed)
-
-
-def test_a_disk_that_is_away_for_a_while_is_told_and_waited_for(
-    start: type[Driver], undisturbed: pd.DataFrame, tiny_maze_here: Path, tmp_path: Path
-) -> None:
-    with small_disk(tmp_path / "disk", 200) as disk:
-        seen = tmp_path / "seen"
+        seen, filler = tmp_path / "seen", disk / "filler"
         seen.mkdir()
         mount, unmount = ["mount", "--bind", str(disk), str(seen)], ["umount", "--lazy", str(seen)]
         subprocess.run(mount, check=True)
         try:
-            driver = start(seen / "run", "--variants", "mage", log=tmp_path)
+            driver = start(MAGE, seen / "run", log=tmp_path)
+            driver.trains("autoencoder", seed=0)
+            with filler.open("wb") as stream, pytest.raises(OSError, match="No space left"):
+                while True:
+                    stream.write(bytes(1 << 16))
+                    stream.flush()
+            driver.wait_for("No space left on device")
+            driver.wait_for("nothing is lost")
+            filler.unlink()
+            driver.wait_for(goes_on)
             driver.trains("transformer", seed=0)
             subprocess.run(unmount, check=True)
             driver.wait_for("the run directory is not there")
+            before = driver.printed().count(goes_on)
             time.sleep(15)  # for as long as Tune, too, wants to write
             subprocess.run(mount, check=True)
-            assert "the disk takes files again" in driver.ends_well()
-            mine = undisturbed[undisturbed["variant"] == "mage"].reset_index(drop=True)
-            pd.testing.assert_frame_equal(results(seen / "run"), mine)
+            assert driver.ends_well().count(goes_on) > before
+            pd.testing.assert_frame_equal(results(seen / "run"), undisturbed)
         finally:
             subprocess.run(unmount, check=False)
