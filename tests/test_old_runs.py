@@ -96,8 +96,9 @@ def test_an_old_training_that_had_ended_is_not_trained_again(runs: Path, algorit
     assert lines == [f"goes on from step {steps(config)} of {steps(config)}"]
 
 
+@pytest.mark.ray
 def test_an_old_sweep_is_done_and_its_results_are_pulled_and_inspected(
-    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ray_cluster: None, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sweep = runs / "sweep"
     before = load(sweep)

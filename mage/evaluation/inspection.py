@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import spearmanr
 
 from mage.evaluation.rollout import Rollout, without_failures
 from mage.evaluation.work import do_all
@@ -152,6 +151,8 @@ def summarise(scan: list[dict[str, Any]], episodes: int, has_scores: bool) -> di
     values = [row[measure] for row in scan]
     correlation = None
     if len(scan) >= FEWEST_TARGETS_TO_CORRELATE and len(set(values)) > 1:
+        from scipy.stats import spearmanr  # seconds to import, and every worker imports this module
+
         correlation = float(spearmanr([row["target"] for row in scan], values).statistic)
     return {"episodes": episodes, "measure": measure, "scan": scan, "spearman": correlation}
 

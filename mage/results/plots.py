@@ -1,20 +1,25 @@
-"""Plots of a sweep, drawn without a display and without matplotlib's global state."""
+"""Plots of a sweep, drawn without a display and without matplotlib's global state.
+
+matplotlib is imported by what draws: the workers of a sweep import this module, too.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from mage.errors import MageError
 from mage.files import replacing
 from mage.results.store import TRIAL_COLUMNS
 from mage.words import plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 MOST_TICKS = 10
 """A parameter with more tried values than this was drawn from a range, and gets an axis of numbers."""
@@ -35,6 +40,9 @@ def plot_parameters(trials: pd.DataFrame, path: str | Path) -> None:
     Raises:
         MageError: there is no trial or no swept parameter, or the file cannot be written.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     parameters = [name for name in trials.columns if name not in TRIAL_COLUMNS]
     if trials.empty or not parameters:
         raise MageError("there is nothing to plot: the table has no trial or no swept parameter")
@@ -135,6 +143,8 @@ def _label(value: Any) -> str:
 
 
 def _legend() -> Sequence[Line2D]:
+    from matplotlib.lines import Line2D
+
     return (
         Line2D([], [], color=TRIAL, marker="o", markersize=5, linestyle="", label="trial, ± s.e. over seeds"),
         Line2D(

@@ -5,7 +5,6 @@ them. Episodes of one policy say how well that policy is known, not how well the
 """
 
 import pandas as pd
-from scipy.stats import trim_mean
 
 from mage.results.published import published as published_results
 from mage.results.store import KEY_COLUMNS, RESULT_COLUMNS
@@ -51,6 +50,8 @@ def warnings(results: pd.DataFrame) -> list[str]:
 
 def interquartile_mean(scores: pd.Series) -> float:
     """The mean of the middle half, which one lucky or unlucky episode does not move (Agarwal et al., 2021)."""
+    from scipy.stats import trim_mean  # seconds to import, and every worker imports this module
+
     known = scores.dropna()
     return float(trim_mean(known, 0.25)) if len(known) else float("nan")
 

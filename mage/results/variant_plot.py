@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from mage.errors import MageError
 from mage.files import replacing
 from mage.results.plots import FAILED, TRIAL
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def plot_variants(trials: pd.DataFrame, path: str | Path) -> None:
@@ -25,6 +26,9 @@ def plot_variants(trials: pd.DataFrame, path: str | Path) -> None:
     Raises:
         MageError: there is no trial, or the file cannot be written.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     if trials.empty:
         raise MageError("there is nothing to plot: the table has no trial")
     scenarios = list(dict.fromkeys(trials["scenario"]))

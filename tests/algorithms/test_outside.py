@@ -1,5 +1,6 @@
 """Algorithms from outside the package: a class in a file of the user's, and an installed plug-in."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
+import mage
 from mage import cli, registry
 from mage.errors import MageError
 from mage.testing import AlgorithmContract
@@ -89,6 +91,20 @@ def test_an_installed_plug_in_is_listed_trained_evaluated_and_inspected(
     sys.path.remove(str(installed))
     with pytest.raises(MageError, match="there is no algorithm 'percent_bc'"):
         run("evaluate", folder, "--episodes", "2")
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_an_installed_plug_in_is_swept_on_ray(installed: Path, tiny_maze_here: Path, tmp_path: Path) -> None:
+    paths = os.pathsep.join([str(installed), str(Path(mage.__file__).parents[1])])
+    command = [sys.executable, "-m", "mage", "sweep", "maze2d-umaze", "--algorithm", "percent_bc", "--address", "local"]
+    command += ["--space", "share=[0.1,0.5]", "--trials", "2", "--out", "swept", "--set", *SMALL]
+    environment = os.environ | {"PYTHONPATH": paths}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=1000)
+    assert done.returncode == 0, done.stdout + done.stderr
+    trials = mage.results.load_trials(tmp_path / "swept")
+    assert dict(zip(trials["share"], trials["status"], strict=True)) == {0.1: "finished", 0.5: "finished"}
+    assert set(mage.results.load(tmp_path / "swept")["algorithm"]) == {"percent_bc"}
 
 
 @pytest.mark.slow

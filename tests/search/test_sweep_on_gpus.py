@@ -42,6 +42,7 @@ def cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     """The address of a Ray cluster of the nodes that the test asks for, the first of them its head."""
     monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     monkeypatch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", False)  # the same, had Ray been imported before
+    monkeypatch.setenv("RAY_prestart_worker_first_driver", "0")  # else each node starts a process for each of its CPUs
     nodes = [
         {"num_cpus": node.cpus, "num_gpus": node.gpus, "object_store_memory": 100 * 2**20} for node in request.param
     ]
