@@ -34,7 +34,7 @@ OPTIONS = ["--scenarios", "maze2d-umaze", "--seeds", "2", "--episodes", "10", "-
 CHANGES = [
     *SMALL,
     "training.autoencoder.steps=600",
-    "training.transformer.steps=600",
+    "training.transformer.steps=300",
     "training.checkpoint_every=100",
     "training.log_every=50",
 ]
@@ -166,7 +166,7 @@ def test_an_ablation_whose_driver_is_killed_in_every_stage_ends_as_if_nothing_ha
     assert f"[{name}] seed 0: autoencoder 600/600" not in driver.printed()
     driver.kill()
     told = start(script, out, "--resume", "--actors", "2").ends_well()
-    assert f"[{name}] seed 0: transformer 600/600" not in told
+    assert f"[{name}] seed 0: transformer 300/300" not in told
     assert "then 2 actors of 1 CPU evaluate it" in told
     (table,) = get_tables([22])
     pd.testing.assert_frame_equal(results(out), played_here(table.variants, tiny_maze, tmp_path / "here"))
