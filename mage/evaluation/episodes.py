@@ -11,8 +11,8 @@ import pandas as pd
 from mage import scenarios
 from mage.data.known_issues import score_warning
 from mage.data.trajectories import Task
-from mage.evaluation.rollout import Rollout, batches, without_failures
-from mage.evaluation.work import Tell, do_all
+from mage.evaluation.rollout import Rollout, Tell, batches, without_failures
+from mage.evaluation.work import do_all
 from mage.files import Say
 from mage.interface import Policy
 

@@ -11,8 +11,7 @@ import torch
 from ray.exceptions import RayError
 
 from mage.errors import MageError
-from mage.evaluation.rollout import Rollout
-from mage.evaluation.work import Play, Tell
+from mage.evaluation.rollout import Play, Rollout, Tell
 from mage.interface import Policy
 from mage.words import sentence_of
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import gymnasium as gym
 import numpy as np
@@ -20,11 +20,19 @@ from mage.data.observations import flatten_observation
 from mage.data.trajectories import Task
 from mage.errors import MageError
 from mage.files import Say
+from mage.interface import Policy
 
 LONGEST_EPISODE = 10_000
 """Steps, where the environment has no time limit: one that never ends its episodes would never end an evaluation."""
 
+T = TypeVar("T")
 Visit = Callable[[np.ndarray, np.ndarray], None]
+
+Play = Callable[[Policy, "Rollout"], T]
+"""What is done with a policy; a function that another process can import."""
+
+Tell = Callable[[int, int, bool], None]
+"""Hears how many pieces of work are done, of how many, and whether an actor was found to have died meanwhile."""
 
 
 class Acts(Protocol):

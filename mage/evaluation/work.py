@@ -5,20 +5,15 @@ What comes of a piece is the same whoever does it, since every episode has a see
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
 
-from mage.evaluation.rollout import Rollout
+from mage.evaluation.rollout import Play, Rollout, Tell
 from mage.interface import Policy
 
 T = TypeVar("T")
-Play = Callable[[Policy, Rollout], T]
-"""What is done with a policy; a function that another process can import."""
-
-Tell = Callable[[int, int, bool], None]
-"""Hears how many pieces of work are done, of how many, and whether an actor was found to have died meanwhile."""
 
 
 def do_all(

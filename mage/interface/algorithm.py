@@ -24,7 +24,7 @@ from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from mage.config import AlgorithmConfig
+from mage.config.base import AlgorithmConfig
 from mage.data.steps import Steps
 from mage.data.trajectories import Statistics
 from mage.errors import MageError

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mage.config import OptimiserConfig, StageConfig
+from mage.config.fields import OptimiserConfig, StageConfig
 from mage.distributed import average_gradients
 
 Info = Mapping[str, Tensor]

@@ -27,6 +27,7 @@ from mage.testing.toy import (
     toy_data,
     train,
     train_as_worker,
+    train_for,
     trained_once,
     weights,
 )
@@ -203,16 +204,14 @@ class AlgorithmContract:
         np.testing.assert_array_equal(play(sent), play(policy))
 
     @pytest.mark.ray
-    def test_a_ray_worker_trains_the_same(
-        self, config: AlgorithmConfig, trained: Trainer, ray_cluster: None, tmp_path: Path
-    ) -> None:
+    def test_a_ray_worker_trains_the_same(self, config: AlgorithmConfig, trained: Trainer, ray_cluster: None) -> None:
         """`ray_cluster` is a fixture of yours that starts a Ray, or joins one."""
         import ray
 
-        from mage.training.ray_train import train_with_ray
+        from mage.training.ray_train import WorkerJob
 
-        (run,) = train_with_ray(ray.put(toy_data()), config, [0], "train", tmp_path)
-        assert differences(run.policy.agent.state_dict(), weights(trained)) == []
+        job = WorkerJob(ray.put(toy_data()), config.model_dump(mode="json"), registry.folder_of(config.algorithm), (0,))
+        assert differences(ray.get(ray.remote(train_for).remote(job)), weights(trained)) == []
 
     def test_two_workers_end_with_the_same_weights(self, config: AlgorithmConfig, tmp_path: Path) -> None:
         # a server that has imported all of this forks them: in seconds, and without the threads of this process

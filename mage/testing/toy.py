@@ -7,7 +7,7 @@ import socket
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
@@ -22,6 +22,9 @@ from mage.data.observations import flatten_observation
 from mage.data.trajectories import Task, Trajectories
 from mage.interface import Policy
 from mage.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from mage.training.ray_train import WorkerJob
 
 STEPS = 8
 """Of every stage, unless `small` says otherwise."""
@@ -128,6 +131,15 @@ def train_as_worker(rank: int, config: dict[str, Any], folder: str, port: int) -
     trainer = train(make_config(config))
     torch.save(weights(trainer), Path(folder) / f"{rank}.pt")
     torch.distributed.destroy_process_group()
+
+
+def train_for(job: WorkerJob) -> dict[str, Tensor]:
+    """The last weights of a job's only seed, trained as a worker of a training on Ray does."""
+    from mage.training.ray_train import make_trainers
+
+    (trainer,) = make_trainers(job)
+    trainer.advance(trainer.total_steps)
+    return weights(trainer)
 
 
 def free_port() -> int:

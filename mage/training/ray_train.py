@@ -176,20 +176,16 @@ def interrupts_kept() -> Iterator[None]:
 
 def train_loop(job: WorkerJob) -> None:
     """What each Ray Train worker runs: all seeds, up to one milestone after the other."""
-    if job.folder:
-        registry.look_in(job.folder)
-    config = make_config(job.config)
-    torch.set_num_threads(config.training.threads)
     if job.teller.board is not None:
         worker = ray.get_runtime_context().current_actor
         job.teller.board.hold.remote(worker, ray.util.get_current_placement_group())
-    trainers = make_trainers(job, config)
+    trainers = make_trainers(job)
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is not None:
         load_newest(newest_first(checkpoint), partial(load_seeds, trainers), trainers[0].log)
         for trainer in trainers:
             trainer.log(f"goes on from step {trainer.step} of {trainer.total_steps}")
-    every, complain = config.training.checkpoint_every, job.teller.complain
+    every, complain = trainers[0].config.training.checkpoint_every, job.teller.complain
     steps = trainers[0].milestones(job.evaluations)
     for number, milestone in enumerate(steps):
         if all(trainer.step >= milestone for trainer in trainers) and milestone < steps[-1]:
@@ -207,8 +203,12 @@ def train_loop(job: WorkerJob) -> None:
         report(trainers, {"score": said, "eval_step": number + 1}, complain)
 
 
-def make_trainers(job: WorkerJob, config: AlgorithmConfig) -> list[Trainer]:
+def make_trainers(job: WorkerJob) -> list[Trainer]:
     """One a seed, of one set of tensors, on this worker's device."""
+    if job.folder:
+        registry.look_in(job.folder)
+    config = make_config(job.config)
+    torch.set_num_threads(config.training.threads)
     trajectories = ray.get(job.trajectories)
     artefacts = Path(job.artefacts) if job.artefacts else None
     device = own_device(config.training.device)

@@ -1,17 +1,12 @@
 """What a finished training says about itself."""
 
 import json
-from pathlib import Path
 
 import pytest
-import ray
 
-from mage.config import AlgorithmConfig
-from mage.data.trajectories import Trajectories
 from mage.inspection.document import Inspection
 from mage.training.artefacts import History
 from mage.training.inspection import QUANTILES, stage_in_brief
-from mage.training.ray_train import train_with_ray
 from mage.training.trainer import Trainer
 
 
@@ -33,15 +28,3 @@ def test_a_loss_that_still_falls_at_the_end_is_told() -> None:
     ]
     assert stage_in_brief(history, "reference")["fall_at_end"] == 0.5
     assert stage_in_brief(history[-1:], "reference")["fall_at_end"] is None
-
-
-@pytest.mark.ray
-def test_a_training_worker_inspects_as_a_plain_process_does(
-    ray_cluster: None,
-    tiny_maze: Trajectories,
-    tiny_config: AlgorithmConfig,
-    tiny_inspection: Inspection,
-    tmp_path: Path,
-) -> None:
-    (run,) = train_with_ray(ray.put(tiny_maze), tiny_config, [0], "run", tmp_path)
-    assert run.inspection == tiny_inspection
