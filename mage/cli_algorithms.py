@@ -64,11 +64,14 @@ def explain(
     from mage.config.loading import get_field
 
     name = named(algorithm) or registry.DEFAULT
-    rows = {row[0]: row for row in _rows(registry.get(name).config_class)}
-    wanted = [row for path, row in rows.items() if path == field or path.startswith(f"{field}.")]
+    rows = [row[0] for row in _rows(registry.get(name).config_class)]
+    wanted = list(_of(field, registry.get(name).config_class))
     if not wanted:
+        theirs = [other for other in registry.built_in() if any(_of(field, registry.get(other).config_class))]
         near = difflib.get_close_matches(field, rows, n=3, cutoff=0.4)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        if theirs:
+            hint = f"; {' and '.join(theirs)} {'have' if theirs[1:] else 'has'} it: add --algorithm {theirs[0]}"
         raise MageError(f"{name} has no field '{field}'{hint}")
     presets = [preset for preset in preset_names() if preset in {*registry.get(name).presets, "default"}]
     configs = {preset: load_config(preset, algorithm=name) for preset in presets}
@@ -76,6 +79,11 @@ def explain(
         print(f"{path}: {meaning or '(no description)'}")
         told = ", ".join(f"{preset} {json.dumps(get_field(each, path))}" for preset, each in configs.items())
         print(f"  values {values}; default {default}; presets: {told}")
+
+
+def _of(field: str, model: type[BaseModel]) -> Iterator[tuple[str, str, str, str]]:
+    """The rows of a field, or of all fields of a section."""
+    return (row for row in _rows(model) if row[0] == field or row[0].startswith(f"{field}."))
 
 
 def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
