@@ -73,7 +73,7 @@ class Driver:
             time.sleep(0.05)
         assert self.printed().count(line) >= times, self.printed()
 
-    def trains(self, stage: str, seed: int, name: str = "mage", step: int = 150) -> None:
+    def trains(self, stage: str, seed: int, name: str = "mage", step: int = 100) -> None:
         """Returns once training is in the midst of that."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and self.process.poll() is None:
