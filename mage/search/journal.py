@@ -123,7 +123,11 @@ def _is_whole(line: bytes) -> bool:
 
 
 def _is_readable(tune: Path) -> bool:
-    """Whether Tune's files of the last driver are whole; each driver writes its own, named by the time."""
+    """Whether Tune's files of the last driver are whole; each driver writes its own, named by the time.
+
+    They are pickles of Tune's own, which it loads next from this folder, and stops at one that is cut or whose classes
+    have moved: so they are loaded here as it does, and nothing is trusted that it would not trust.
+    """
     try:
         pickle.loads((tune / "tuner.pkl").read_bytes())
         newest = max(tune.glob("experiment_state-*.json"))
