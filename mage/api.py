@@ -26,6 +26,7 @@ from mage.progress.trackers.tensorboard import FOLDER, EventFile
 from mage.run_directory import TRAINING, Differences, differences
 from mage.training.artefacts import Log
 from mage.training.checkpoint import keep_checkpoint, resume_training
+from mage.training.disk import check_room
 from mage.training.inspection import inspect_training
 from mage.training.trainer import Trained, Trainer, choose_device, log_row, save_run
 
@@ -79,6 +80,8 @@ def train(
     for note in trajectories.notes:
         log(note)
     if folder:
+        if not resume:
+            check_room(folder, trajectories, config)
         TRAINING.write(folder, config.model_dump(mode="json"))
     if crew:
         trained = _train_on_workers(trajectories, config, seed, crew, folder, log)
@@ -193,10 +196,13 @@ def _ray_for(actors: int) -> Iterator[None]:
     if not actors:
         yield
         return
+    from mage.search.placement import alive_nodes
     from mage.training.ray_death import ends_with_ray
     from mage.training.ray_start import start_ray
 
-    start_ray()
+    joined = start_ray()
+    if not any(node.cpus for node in alive_nodes()):
+        raise MageError(f"no actor finds a CPU: {joined} has none; wait for its workers, or play without actors")
     with ends_with_ray("evaluate again; without actors, this process plays itself and needs no Ray"):
         yield
 
@@ -285,7 +291,7 @@ def _train_on_workers(
             with suppress(MageError):  # a disk that is full is waited for, and metrics.jsonl has the curve, too
                 curves.add_row(message.step.row, message.step.total_step)
 
-    placement = fit_to_cluster(trials=1, workers=workers, use_gpu=config.training.device != "cpu").trial
+    placement = fit_to_cluster(trials=1, workers=workers, device=config.training.device).trial
     kept = "the same command with --resume goes on from the last checkpoint" if folder else "train again, with out="
     with ends_with_ray(kept), tempfile.TemporaryDirectory() as nowhere, shown_board(show) as board:
         storage = (folder or Path(nowhere)).absolute() / "training"

@@ -28,7 +28,8 @@ OwnAlgorithm = Annotated[
 ]
 Preset = Annotated[str, typer.Option(metavar="NAME", help="The configuration to start from: cpu, paper or default.")]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE...", help="Changes to the preset; repeatable.")
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE...", help="Changes to the preset; repeatable, a later one counts."),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out: the first command plus --resume.")]
 

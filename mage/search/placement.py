@@ -76,10 +76,10 @@ class SweepPlacement:
 
 
 def fit_to_cluster(
-    trials: int, workers: int = 1, wanted: PlacementSettings = FOUND, use_gpu: bool = True
+    trials: int, workers: int = 1, wanted: PlacementSettings = FOUND, device: str = "auto"
 ) -> SweepPlacement:
-    """`fit` for the nodes that the running Ray cluster has now."""
-    return fit(alive_nodes(), trials, workers, wanted, use_gpu)
+    """`fit` for the nodes that the running Ray cluster has now, and what `training.device` says."""
+    return fit(alive_nodes(), trials, workers, wanted, device != "cpu", device == "cuda")
 
 
 def alive_nodes() -> list[Node]:
@@ -94,6 +94,7 @@ def fit(
     workers: int = 1,
     wanted: PlacementSettings = FOUND,
     use_gpu: bool = True,
+    needs_gpu: bool = False,
 ) -> SweepPlacement:
     """Placement for a cluster of these nodes: what is `wanted`, and for the rest what suits them.
 
@@ -106,10 +107,16 @@ def fit(
         trials: more than these are never in flight.
         workers: of one trial; they may be spread over nodes, each fits one.
         use_gpu: whether GPUs may be used, where there are any.
+        needs_gpu: whether training is for GPUs only.
 
     Raises:
         MageError: not even one trial fits; says which request, and what there is.
     """
+    if needs_gpu and not any(node.gpus for node in nodes):
+        raise MageError(
+            f"training.device=cuda asks for GPUs, and the Ray cluster ({nodes_in_words(nodes)}) has none; set "
+            "training.device=auto or cpu, or start Ray with GPUs"
+        )
     trial = _one_trial(nodes, workers, wanted, use_gpu)
     trainings = trainings_at_once(nodes, trial)
     if trainings < 1:

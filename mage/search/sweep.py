@@ -38,13 +38,14 @@ from mage.results.status import read_status, write_status
 from mage.results.variant_plot import plot_variants
 from mage.search.concurrency import FollowsCluster, NamedTrials, ProposedTrials, Recount
 from mage.search.journal import JOURNAL, TUNE, JournalSearch, RunJournal, can_go_on, mend_journal
-from mage.search.placement import alive_nodes, fit_to_cluster, trials_at_once
+from mage.search.placement import SweepPlacement, alive_nodes, fit_to_cluster, trials_at_once
 from mage.search.progress import Progress, watched_by
 from mage.search.settings import SweepSettings, check_directory, claim_directory
 from mage.search.space import Space, check_space, starting_point, to_tune
 from mage.search.tables import ended_trials, gather_results, gather_trials
 from mage.search.trial import METRIC, TIME, VARIANT, TrialSettings, drop_checkpoints, run_trial
 from mage.search.variants import distinct
+from mage.training.disk import check_room
 from mage.training.ray_death import ends_with_ray
 from mage.training.ray_start import start_ray
 from mage.words import sentence_of, short_name
@@ -90,6 +91,8 @@ def run_sweep(
     print(f"the sweep runs on {start_ray(address)}", flush=True)
     with ends_with_ray(f"nothing is lost: the same command with --resume --out {out} goes on"):
         for name in settings.scenarios:
+            _place(name, settings)
+        for name in settings.scenarios:
             _sweep_scenario(name, settings, out, track)
     results, trials = (
         pd.concat([pd.read_parquet(out / name / f"{table}.parquet") for name in settings.scenarios], ignore_index=True)
@@ -125,6 +128,9 @@ def prepare_sweep(settings: SweepSettings, out: Path, resume: bool = False) -> N
             check_evaluation(trajectories)
         except MageError as error:
             raise MageError(f"a sweep evaluates its trials: {error} `mage train` trains without") from error
+        if not resume:
+            config = next(iter(settings.variant_configs(name).values()), settings.config(name))
+            check_room(out, trajectories, config, _count(name, settings), settings.seeds)
     claim_directory(out, settings, resume)
 
 
@@ -137,7 +143,7 @@ def _sweep_scenario(name: str, settings: SweepSettings, out: Path, track: Sequen
     variants = distinct(settings.variant_configs(name)) if settings.variants else None
     count = _count(name, settings)
     trajectories = trajectories_of(name, settings.dataset_namespace)
-    placement = fit_to_cluster(count, settings.workers, settings.placement, config.training.device != "cpu")
+    placement = _place(name, settings)
     trackers = [TensorBoard(folder), *make_trackers(track, f"{out.name}/{name}")]
     watch = Watch(waiting(name, count, settings.seeds), folder, settings.evaluations + 1, trackers)
     FollowsCluster.limit = Recount(
@@ -210,6 +216,12 @@ def _is_done(folder: Path) -> bool:
         return "failed" not in set(load_trials(folder / "trials.parquet")["status"])
     except MageError:  # damaged: they are made again
         return False
+
+
+def _place(name: str, settings: SweepSettings) -> SweepPlacement:
+    """What runs where of a scenario's trials; MageError where the cluster has no room for one."""
+    device = settings.config(name).training.device
+    return fit_to_cluster(_count(name, settings), settings.workers, settings.placement, device)
 
 
 def _count(name: str, settings: SweepSettings) -> int:

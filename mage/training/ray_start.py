@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import ray
+from ray._common.utils import get_default_system_temp_dir
 from ray._private import ray_constants, services
 from ray._private import worker as ray_worker
 from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
@@ -19,6 +20,10 @@ from mage.errors import MageError
 from mage.words import first_line
 
 LONGEST_WAIT = 10.0
+LONGEST_SOCKET = 107
+"""Bytes that Linux has for the path of a socket."""
+A_SOCKET = f"ray/session_2026-01-31_23-59-59_123456_{os.getpid()}/sockets/plasma_store"
+"""As Ray names the longest of them."""
 
 
 def start_ray(address: str | None = None) -> str:
@@ -43,7 +48,7 @@ def start_ray(address: str | None = None) -> str:
     ray_worker.print_to_stdstream = lambda *_, **__: None
     # Ray's own lines stay in its log files: progress comes over a board, failures come back as errors
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-    named = address if address not in (None, "auto") else os.environ.get("RAY_ADDRESS") or address
+    named = address if address not in (None, "auto") else os.environ.get("RAY_ADDRESS", "").strip() or address
     if named not in (None, "auto", "local"):
         _join(str(named))
         return f"the Ray cluster at {named}{'' if named == address else ', which RAY_ADDRESS names'}"
@@ -93,32 +98,57 @@ def _own_clusters() -> set[str]:
     return addresses
 
 
+def host_and_port(address: str) -> tuple[str, int]:
+    """Where a cluster is, of an address such as `10.0.0.1:6379` or `[::1]:6379`.
+
+    Raises:
+        MageError: it is not of that form.
+    """
+    host, _, port = address.strip().rpartition(":")
+    if "://" in address:
+        hint = "an address with :// is for `ray job submit` or Ray's client; give HOST:PORT, or submit the command"
+    elif not (host and port.isdecimal() and 0 < int(port) < 65536):
+        hint = "an address is HOST:PORT, such as 10.0.0.1:6379 of the head; `local` starts a Ray here"
+    else:
+        return host.strip("[]"), int(port)
+    raise MageError(f"no Ray cluster answers at {address!r}: {hint}")
+
+
 def _join(address: str) -> None:
-    host, _, port = address.rpartition(":")
+    host, port = host_and_port(address)
     if host.startswith("127."):
         stay_on_loopback()  # else Ray looks for it on another address of this machine
     try:
-        if "://" not in address and port.isdigit():  # to find nobody there takes Ray minutes
-            socket.create_connection((host.strip("[]"), int(port)), timeout=LONGEST_WAIT).close()
+        socket.create_connection((host, port), timeout=LONGEST_WAIT).close()  # to find nobody there takes Ray minutes
+    except OSError as error:
+        raise MageError(f"no Ray cluster answers at {address}: {error.strerror or error}") from None
+    try:
         ray.init(address=address, log_to_driver=False, logging_level="error")
     except (OSError, ValueError, OverflowError, RuntimeError, AuthenticationError) as error:
         hint = "" if os.environ.get("RAY_AUTH_MODE") else "; if it wants a token, set RAY_AUTH_MODE=token"
         raise MageError(f"no Ray cluster answers at {address}: {first_line(error)}{hint}") from None
 
 
+def check_sockets() -> None:
+    """MageError where a Ray that starts here would have paths of sockets that this system does not take."""
+    folder = get_default_system_temp_dir()  # of RAY_TMPDIR, else of TMPDIR
+    longest = f"{os.path.abspath(folder)}/{A_SOCKET}"
+    if len(os.fsencode(longest)) > LONGEST_SOCKET:
+        room = LONGEST_SOCKET - len(A_SOCKET) - 1
+        raise MageError(
+            f"Ray does not start here: {folder} has {len(os.fsencode(folder))} bytes, and the paths of sockets below "
+            f"it fit this system if it has at most {room}; set RAY_TMPDIR to a shorter folder, such as /tmp"
+        )
+
+
 def _start() -> None:
+    check_sockets()
     stay_on_loopback()
     keep_token_private()
     # a sweep shows itself; the dashboard is eleven more processes, for which Ray waits when it starts
     try:
         ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="error")
     except Exception as error:  # its processes failed, each with an error of its own, or took too long to start
-        if "107 bytes" in str(error):
-            folder = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
-            raise MageError(
-                f"Ray does not start here: below {folder} the paths of its sockets are too long for this system; set "
-                "RAY_TMPDIR to a shorter path, such as /tmp"
-            ) from None
         raise MageError(
             f"Ray does not start here: {first_line(error).rstrip('.')}. Its logs are in /tmp/ray/session_latest/logs, "
             "unless RAY_TMPDIR says otherwise; where the machine was too busy, try again"

@@ -192,3 +192,10 @@ def test_what_cannot_run_is_refused_in_a_sentence_with_the_reason(
         fit(nodes, 1, workers, PlacementSettings(**wanted), use_gpu)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("nodes", [(), (Node(0),), TWO_CPUS, (Node(8), Node(4))])
+def test_training_that_is_for_gpus_only_is_refused_where_there_are_none(nodes: tuple[Node, ...]) -> None:
+    with pytest.raises(MageError, match=r"training\.device=cuda asks for GPUs, .* has none; set training\.device=auto"):
+        fit(nodes, 1, needs_gpu=True)
+    assert fit(ONE_GPU, 1, needs_gpu=True).trial.use_gpu

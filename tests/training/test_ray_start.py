@@ -13,7 +13,7 @@ import pytest
 import ray
 
 from mage.errors import MageError
-from mage.training.ray_start import keep_token_private, start_ray
+from mage.training.ray_start import A_SOCKET, LONGEST_SOCKET, check_sockets, keep_token_private, start_ray
 
 START = """
 import psutil, ray
@@ -155,7 +155,7 @@ def test_a_ray_of_somebodys_own_is_joined_only_where_it_is_named_or_was_started_
         return (done.stdout or done.stderr).splitlines()[-1]
 
     elsewhere = tmp_path / ("t" * 60)
-    assert "set RAY_TMPDIR to a shorter path" in join(RAY_TMPDIR=str(elsewhere))
+    assert "set RAY_TMPDIR to a shorter folder" in join(RAY_TMPDIR=str(elsewhere))
     elsewhere = Path(mkdtemp(prefix="r"))  # short: Ray's sockets have 107 bytes for their paths
     (elsewhere / "ray").mkdir()
     assert join(RAY_TMPDIR=str(elsewhere)) == "joined a Ray of its own, on this machine"
@@ -169,9 +169,46 @@ def test_a_ray_of_somebodys_own_is_joined_only_where_it_is_named_or_was_started_
     shutil.rmtree(elsewhere)
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:9", "no.such.host.invalid:6379", "127.0.0.1", "[::1]:9"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1:9",
+        "no.such.host.invalid:6379",
+        "[::1]:9",
+        "a b:6379",
+        "127.0.0.1",
+        "no.such.host.invalid",
+        ":6379",
+        "6379",
+        "127.0.0.1:-1",
+        "127.0.0.1:0",
+        "127.0.0.1:99999",
+        "127.0.0.1:port",
+        "ray://127.0.0.1:9",
+        "http://127.0.0.1:8265",
+        "AUTO",
+        "",
+    ],
+)
 def test_where_nobody_answers_is_told_at_once(token: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: False)  # though other tests here are connected to one
     with pytest.raises(MageError, match="no Ray cluster answers at") as caught:
         start_ray(address)
     assert "\n" not in str(caught.value) and address in str(caught.value)
+
+
+@pytest.mark.parametrize("variable", ["RAY_TMPDIR", "TMPDIR"])
+def test_a_folder_that_is_too_long_for_sockets_is_told_before_ray_starts(
+    token: Path, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    room = LONGEST_SOCKET - len(f"/{A_SOCKET}")
+    for folder in ("/tmp", "/" + (room - 1) * "t", "/" + (room - 1) // 2 * "\u00fc"):
+        monkeypatch.setenv(variable, folder)
+        check_sockets()
+    for folder in ("/" + room * "t", "/" + room // 2 * "\u00fc" + "/x", "/tmp/" + 80 * "deep/"):
+        monkeypatch.setenv(variable, folder)
+        with pytest.raises(MageError, match=f"at most {room}; set RAY_TMPDIR to a shorter folder") as caught:
+            start_ray("local")
+        assert "\n" not in str(caught.value) and not token.exists()

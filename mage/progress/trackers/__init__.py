@@ -36,7 +36,7 @@ def make_trackers(names: Sequence[str], group: str) -> list[Tracker]:
         MageError: one of them cannot start.
     """
     trackers = []
-    for name in names:
+    for name in dict.fromkeys(names):
         try:
             trackers.append(OPTIONAL[name](group))
         except Exception as error:  # of whatever class, by the tracker's package
