@@ -14,6 +14,7 @@ import torch
 from mage import scenarios
 from mage.config import AlgorithmConfig, load_config, make_config
 from mage.data.environments import check_environment
+from mage.data.precision import notes_on
 from mage.data.sources import load_trajectories
 from mage.data.trajectories import Trajectories
 from mage.errors import MageError
@@ -77,7 +78,7 @@ def train(
         choose_device(config.training.device)
     trajectories = load_trajectories(known, dataset, dataset_namespace)
     check_environment(trajectories)
-    for note in trajectories.notes:
+    for note in notes_on(trajectories):
         log(note)
     if folder:
         if not resume:

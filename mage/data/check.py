@@ -14,6 +14,7 @@ from mage.data.check_episodes import Check, check_episodes
 from mage.data.environments import make_environment, shown_and_taken, success_of
 from mage.data.known_issues import score_warning
 from mage.data.minari_source import read_dataset
+from mage.data.precision import notes_on
 from mage.data.sources import combine, obtain
 from mage.data.trajectories import Task, Trajectories, returns_to_go, target_return
 from mage.errors import MageError
@@ -21,6 +22,9 @@ from mage.scenarios import Scenario
 
 # Experts score up to 115 (hammer-expert); far beyond that the reference scores are likely those of other data.
 PLAUSIBLE_SCORES = (0.0, 150.0)
+NOTED = ("observation", "reward", "action")
+"""Words of a note by which it is listed."""
+
 FEW_REWARDS = 3
 """At most so many different rewards are listed one by one."""
 
@@ -57,8 +61,12 @@ def check_data(scenario: Scenario | None, dataset_id: str | None = None, namespa
 def _check_trajectories(trajectories: Trajectories) -> Iterator[Check]:
     """The checks of what training and evaluation make of the episodes."""
     task = trajectories.task
-    for note in trajectories.notes:
-        yield Check("warning", "observations" if "observation" in note else "episodes", note)
+    try:
+        for note in notes_on(trajectories):
+            yield Check("warning", next((name for name in NOTED if name in note), "episodes"), note)
+    except MageError as error:
+        yield Check("error", "returns", str(error))
+        return
     yield _rewards(trajectories)
     yield _references(trajectories)
     limit = None

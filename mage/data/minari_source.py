@@ -16,15 +16,12 @@ from packaging.version import InvalidVersion, Version
 
 from mage.data.environments import outdated_versions_are_fine, register_environments, remove_maze_file
 from mage.data.observations import flatten_observations, observation_keys
+from mage.data.precision import Precision
 from mage.data.trajectories import fingerprint
 from mage.errors import MageError
 
-READER_VERSION = 1
+READER_VERSION = 2
 """To be raised with every change of what a dataset is read as; arrays cached by another version are made again."""
-
-
-LOST_SHARE = 0.01
-"""Of what a value spreads over: coarser steps of single precision are told."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +99,7 @@ def _read_episodes(dataset: MinariDataset) -> tuple[tuple[str, ...], dict[str, n
     keys: tuple[str, ...] | None = None
     observations, actions, rewards, terminations, lengths = [], [], [], [], []
     early = []
-    precision = _Precision()
+    seen_as, paid_as = Precision("observation values"), Precision("reward values")
     for number, episode in enumerate(dataset.iterate_episodes()):
         steps = len(episode.rewards)
         if steps == 0:
@@ -118,9 +115,10 @@ def _read_episodes(dataset: MinariDataset) -> tuple[tuple[str, ...], dict[str, n
                     f"{expected}; repair it or remove it from the dataset."
                 )
         observations.append(seen[:steps])
-        precision.see(flatten_observations(episode.observations, keys, np.float64)[:steps])
+        seen_as.see(flatten_observations(episode.observations, keys, np.float64)[:steps])
         actions.append(np.asarray(episode.actions, dtype=np.float32).reshape(steps, -1))
         rewards.append(_one_a_step(np.asarray(episode.rewards, dtype=np.float32), number, dataset.id))
+        paid_as.see(np.asarray(episode.rewards, dtype=np.float64).reshape(steps, 1))
         if np.any(np.asarray(episode.terminations)[:-1]):
             early.append(number)
         terminations.append(bool(np.any(episode.terminations)))
@@ -134,42 +132,13 @@ def _read_episodes(dataset: MinariDataset) -> tuple[tuple[str, ...], dict[str, n
         "terminations": np.array(terminations),
         "episode_starts": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
     }
-    notes = precision.notes(dataset.id)
+    notes = seen_as.notes(dataset.id) + paid_as.notes(dataset.id)
     if early:
         notes += (
             f"{len(early)} episodes of {dataset.id} go on after a terminal state, the first is episode {early[0]}: "
             "returns-to-go are summed across it; if an automatic reset lies there, record each episode on its own",
         )
     return keys, arrays, notes
-
-
-class _Precision:
-    """Looks for observations that lose in single precision what they differ by, such as seconds since 1970."""
-
-    def __init__(self) -> None:
-        self._least: np.ndarray | None = None
-        self._most: np.ndarray | None = None
-
-    def see(self, observations: np.ndarray) -> None:
-        """Takes an episode in double precision, (T, S)."""
-        least, most = observations.min(axis=0), observations.max(axis=0)
-        self._least = least if self._least is None else np.minimum(self._least, least)
-        self._most = most if self._most is None else np.maximum(self._most, most)
-
-    def notes(self, dataset_id: str) -> tuple[str, ...]:
-        """One line, or none."""
-        assert self._least is not None and self._most is not None
-        spread = self._most - self._least
-        step = np.spacing(np.maximum(np.abs(self._least), np.abs(self._most)).astype(np.float32)).astype(np.float64)
-        lost = np.flatnonzero((spread > 0) & (step > LOST_SHARE * spread))
-        if not len(lost):
-            return ()
-        first = int(lost[0])
-        return (
-            f"{len(lost)} observation values of {dataset_id} are far from zero for what they differ by: single "
-            f"precision keeps steps of {step[first]:.3g} of value {first}, which spreads over {spread[first]:.3g}; "
-            "subtract an offset where it is recorded, and where it is played",
-        )
 
 
 def _one_a_step(rewards: np.ndarray, number: int, dataset_id: str) -> np.ndarray:

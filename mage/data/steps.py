@@ -49,7 +49,7 @@ class Steps:
         self._terminal_E = self._place(trajectories.terminations)
         self._mean_Y = self._place(np.concatenate([statistics.return_to_go_mean, statistics.observation_mean]))
         self._std_Y = self._place(np.concatenate([statistics.return_to_go_std, statistics.observation_std]))
-        self._lowest_return, self._return_range = self._place(np.array([low, max(high - low, 1e-6)], returns.dtype))
+        self._lowest_return, self._return_range = self._place(np.array([low, high - low or 1.0], returns.dtype))
 
     def __len__(self) -> int:
         return len(self._return_N)

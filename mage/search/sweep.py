@@ -26,6 +26,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from mage.data.environments import check_evaluation
+from mage.data.precision import notes_on
 from mage.data.sources import trajectories_of
 from mage.errors import MageError
 from mage.files import Say, as_path, expand_variables, patiently
@@ -152,7 +153,7 @@ def _sweep_scenario(name: str, settings: SweepSettings, out: Path, track: Sequen
     data = f"{trajectories.task.dataset_id} ({trajectories.episodes} episodes, {trajectories.steps} steps)"
     with watched_by(watch), shown_board(watch.heard) as board:
         watch.say(f"{count} trials x {settings.seeds} training seed(s) on {data}")
-        for note in trajectories.notes:
+        for note in notes_on(trajectories):
             watch.say(note)
         watch.say(str(placement))
         watch.say(f"curves: tensorboard --logdir {shlex.quote(str(folder / FOLDER))}")

@@ -6,11 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import minari
 import numpy as np
 import pytest
-from gymnasium import spaces
-from minari.data_collector import EpisodeBuffer
 
 from mage.data.check import check_data
 from mage.data.environments import check_environment, check_evaluation
@@ -106,27 +103,3 @@ def test_who_evaluates_hears_at_once_that_there_is_no_environment() -> None:
     check_environment(trajectories)
     with pytest.raises(MageError, match="names no environment"):
         check_evaluation(trajectories)
-
-
-@pytest.mark.parametrize(
-    ("offset", "spread", "told"), [(1.7e9, 1.0, True), (1e5, 0.1, True), (1e5, 100.0, False), (0.0, 1e-6, False)]
-)
-def test_what_single_precision_cannot_keep_is_told_in_training_and_check(
-    minari_root: Path, offset: float, spread: float, told: bool
-) -> None:
-    box = spaces.Box(-np.inf, np.inf, (2,), np.float64)
-    observations = offset + spread * np.random.default_rng(0).normal(size=(31, 2))
-    last = np.arange(30) == 29
-    episode = EpisodeBuffer(
-        observations=observations,
-        actions=np.zeros((30, 1), np.float32),
-        rewards=np.ones(30),
-        terminations=last & False,
-        truncations=last,
-    )
-    actions = spaces.Box(-1, 1, (1,), np.float32)
-    minari.create_dataset_from_buffers(NAME, [episode], observation_space=box, action_space=actions)
-    notes = load_trajectories(None, NAME).notes
-    assert any("far from zero" in note and "value 0" in note for note in notes) == told
-    levels = [check.level for check in check_data(None, NAME).checks if check.name == "observations"]
-    assert levels == (["warning"] if told else [])
