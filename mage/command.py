@@ -7,7 +7,9 @@ What is wrong with the input ends a command with one line on stderr and exit cod
 from __future__ import annotations
 
 import inspect
+import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, fields
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 BAD_INPUT, INTERRUPTED = 2, 130
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 HELP = {"help_option_names": ["--help", "-h"]}
 
 Options = TypeVar("Options", bound="DataclassInstance")
@@ -34,12 +37,29 @@ def errors_end_it() -> Iterator[None]:
     print_whatever_it_is()
     try:
         expand_variables()
-        yield
+        with _warnings_in_a_line():
+            yield
     except MageError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+
+
+@contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    """Inside, what Python's packages warn of is a line on stderr, each once."""
+    told: set[str] = set()
+
+    def tell(message: Warning | str, *_: Any, **__: Any) -> None:
+        line = " ".join(COLOURS.sub("", str(message)).removeprefix("WARN: ").split())
+        if line not in told:
+            told.add(line)
+            print(f"warning: {line}", file=sys.stderr, flush=True)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = tell
+        yield
 
 
 def taking(options: type[Options], **defaults: Any) -> Callable[[Callable[[Options], Any]], Callable[..., None]]:

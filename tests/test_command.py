@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -161,3 +162,13 @@ def test_ctrl_c_ends_the_program_quietly() -> None:
         assert process.stdout.readline() == "on\n"
         process.send_signal(signal.SIGINT)
         assert (process.wait(), process.stderr.read()) == (INTERRUPTED, "")
+
+
+def test_what_packages_warn_of_is_a_line_each_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with errors_end_it():
+        for _ in range(3):
+            with warnings.catch_warnings(record=True):
+                warnings.simplefilter("always")
+            warnings.warn("\x1b[33mWARN: two\n lines\x1b[0m", UserWarning, stacklevel=1)
+        warnings.warn("another", UserWarning, stacklevel=1)
+    assert capsys.readouterr().err == "warning: two lines\nwarning: another\n"

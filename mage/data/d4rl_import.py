@@ -17,7 +17,7 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
 from mage import scenarios
-from mage.data.environments import build, outdated_versions_are_fine, registered_spec
+from mage.data.environments import build, registered_spec, warned_once
 from mage.data.minari_writer import check_new, check_room, write_dataset
 from mage.errors import MageError
 from mage.scenarios import Scenario
@@ -85,7 +85,7 @@ def import_d4rl(path: Path, scenario_name: str | None = None, dataset_id: str | 
     if not len(ends):
         raise MageError(f"No episode ends in {path}: none of its {len(file.rewards)} rows is a terminal or a timeout.")
     check_room(dataset_id, int(ends[-1]), kept + file.actions.shape[1], len(ends))
-    with outdated_versions_are_fine():
+    with warned_once():
         write_dataset(
             dataset_id,
             _episodes(file, ends, kept),

@@ -27,12 +27,24 @@ SUCCESS = ("success", "is_success")
 """What environments call it in their info: Gymnasium-Robotics both, Stable-Baselines3 the second."""
 
 
+_told: set[str] = set()
+
+
 @contextmanager
-def outdated_versions_are_fine() -> Iterator[None]:
-    """Silences the advice to upgrade an environment's version: a dataset pins the one it was recorded in."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r".*The environment .* is out of date")
-        yield
+def warned_once() -> Iterator[None]:
+    """Inside, environments are made: what they warn of is told once a process, however many of them there are.
+
+    The advice to upgrade an environment's version is not: a dataset pins the one it was recorded in.
+    """
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.filterwarnings("ignore", message=r".*The environment .* is out of date")
+            yield
+    finally:
+        for warning in caught:
+            if str(warning.message) not in _told:
+                _told.add(str(warning.message))
+                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 def register_environments() -> None:
@@ -72,8 +84,8 @@ def build(spec: EnvSpec, **arguments: Any) -> gym.Env:
     of_ogbench = str(spec.entry_point).startswith("ogbench.")
     if of_ogbench:
         import_ogbench()
-    with outdated_versions_are_fine():
-        environment = gym.make(spec, **arguments)
+    with warned_once():  # Gymnasium's own checks would tell authors of environments what they cannot act on here
+        environment = gym.make(spec, **{"disable_env_checker": True, **arguments})
     remove_maze_file(environment)
     return OwnRandomness(environment) if of_ogbench else environment
 

@@ -14,7 +14,7 @@ from minari import MinariDataset
 from minari.storage import get_dataset_path
 from packaging.version import InvalidVersion, Version
 
-from mage.data.environments import outdated_versions_are_fine, register_environments, remove_maze_file
+from mage.data.environments import register_environments, remove_maze_file, warned_once
 from mage.data.observations import flatten_observations, observation_keys
 from mage.data.precision import Precision
 from mage.data.trajectories import fingerprint
@@ -68,7 +68,7 @@ def reading(dataset_id: str) -> Iterator[None]:
     register_environments()
     try:
         # what overflows float32 becomes infinite, and is told as that
-        with outdated_versions_are_fine(), np.errstate(over="ignore"):
+        with warned_once(), np.errstate(over="ignore"):
             yield
     except MageError:
         raise

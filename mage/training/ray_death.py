@@ -28,6 +28,8 @@ LAST_SECONDS = 25.0  # for the run to end in order; Ray ends the process 60 seco
 def ends_with_ray(go_on: str, is_dead: Callable[[], bool] | None = None) -> Iterator[None]:
     """Inside, the end of the Ray that this process is connected to ends the block.
 
+    So does SIGTERM, which is what batch systems send, as Ctrl-C does; Ray would print a trace of its C++.
+
     Args:
         go_on: what the user can do then.
         is_dead: whether it has ended.
@@ -42,6 +44,7 @@ def ends_with_ray(go_on: str, is_dead: Callable[[], bool] | None = None) -> Iter
     thread = threading.Thread(target=_watch, args=(is_dead, told, over, died), name="ray-death", daemon=True)
     if watches:
         thread.start()
+        terminated = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except BaseException as error:
@@ -51,6 +54,8 @@ def ends_with_ray(go_on: str, is_dead: Callable[[], bool] | None = None) -> Iter
         raise
     finally:
         over.set()
+        if watches and terminated is not None:
+            signal.signal(signal.SIGTERM, terminated)
 
 
 def _watch(is_dead: Callable[[], bool], told: str, over: threading.Event, died: threading.Event) -> None:

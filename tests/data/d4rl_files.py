@@ -8,7 +8,7 @@ import gymnasium as gym
 import h5py
 import numpy as np
 
-from mage.data.environments import outdated_versions_are_fine, register_environments
+from mage.data.environments import register_environments, warned_once
 
 
 class Played(NamedTuple):
@@ -22,7 +22,7 @@ class Played(NamedTuple):
 def play(environment_id: str, lengths: Sequence[int]) -> list[Played]:
     """Random actions in the real environment, an episode a length."""
     register_environments()
-    with outdated_versions_are_fine():
+    with warned_once():
         environment = gym.make(environment_id)
     environment.action_space.seed(0)
     episodes = []

@@ -1,5 +1,6 @@
 """Environments as people write them: what is clear is played, what is not is a line with environment, episode, step."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from mage.data import environments
 from mage.data.environments import success_of
 from mage.errors import MageError
 from mage.evaluation import rollout as module
@@ -23,6 +25,10 @@ class Scripted(gym.Env):
     observation_space = gym.spaces.Box(-np.inf, np.inf, (2,))
     action_space = gym.spaces.Box(-1, 1, (1,))
     script: Step | None = None
+
+    def __init__(self) -> None:
+        warnings.warn("this robot is deprecated", UserWarning, stacklevel=2)
+        gym.logger.warn("so is its gripper")
 
     def reset(self, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
@@ -43,7 +49,7 @@ SEEN = np.ones(2, np.float32)
 def play(script: Step | None, limit: int | None = 5, episodes: int = 2) -> list[dict[str, Any]]:
     """Rows and failures of that many episodes."""
     Scripted.script = script
-    gym.register("Scripted-v0", f"{__name__}:Scripted", max_episode_steps=limit, disable_env_checker=True)
+    gym.register("Scripted-v0", f"{__name__}:Scripted", max_episode_steps=limit)
     try:
         task = make_task(environment_spec=gym.spec("Scripted-v0").to_json(), reference_scores=None)
         rollout = Rollout(task, episodes)
@@ -130,3 +136,14 @@ def test_an_environment_without_a_limit_is_not_played_for_ever(monkeypatch: pyte
     )
     assert [row["length"] for row in play(lambda step: (SEEN, 0.0, step == 49, False, {}), limit=None)] == [49, 49]
     assert [row["length"] for row in play(lambda step: (SEEN, 0.0, False, False, {}), limit=60)] == [60, 60]
+
+
+def test_what_environments_warn_of_is_told_once_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environments, "_told", set())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            # of another size and type than its space says, which Gymnasium would tell of in each environment
+            play(lambda step: (np.full(2, 9.0), np.array([0.5]), False, False, {}), episodes=4)
+    told = [str(warning.message) for warning in caught]
+    assert len(told) == 2 and told[0] == "this robot is deprecated" and "so is its gripper" in told[1]

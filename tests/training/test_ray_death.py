@@ -1,6 +1,7 @@
 """A Ray that ends under a run ends it in one line; a Ray that was only busy does not."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -52,6 +53,17 @@ def test_errors_and_interrupts_of_a_run_whose_ray_lives_stay_what_they_are() -> 
         with pytest.raises(type(error)) as caught, ends_with_ray("again", lambda: False):
             raise error
         assert caught.value is error
+
+
+def test_a_batch_system_that_ends_a_run_interrupts_it() -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with pytest.raises(KeyboardInterrupt), ends_with_ray("again", lambda: False):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_what_hangs_in_a_call_to_a_dead_ray_ends_with_the_line_and_code_2() -> None:
