@@ -26,7 +26,7 @@ from mage.interface.policy import load_policy as read_policy
 from mage.progress.trackers.tensorboard import FOLDER, EventFile
 from mage.run_directory import TRAINING, Differences, differences
 from mage.training.artefacts import Log
-from mage.training.checkpoint import keep_checkpoint, resume_training
+from mage.training.checkpoint import HERE, ON_WORKERS, check_where, keep_checkpoint, resume_training
 from mage.training.disk import check_room
 from mage.training.inspection import inspect_training
 from mage.training.trainer import Trained, Trainer, choose_device, log_row, save_run
@@ -73,11 +73,13 @@ def train(
     seed, crew = whole_number("seed", seed, 0), whole_number("workers", workers, 0)
     known = scenarios.get(scenario) if scenario else None
     config = load_config(preset, overrides, known.domain if known else None, algorithm)
-    folder = check_run_directory(out, config, resume) if out else None
+    folder = check_run_directory(out, config, resume, crew) if out else None
     if not crew:
         choose_device(config.training.device)
     trajectories = load_trajectories(known, dataset, dataset_namespace)
-    check_environment(trajectories)
+    unplayable = check_environment(trajectories) if trajectories.task.environment_spec else None
+    if unplayable:
+        log(f"{unplayable}; training needs no environment, evaluating the policy does")
     for note in notes_on(trajectories):
         log(note)
     if folder:
@@ -227,8 +229,8 @@ def load_policy(run: str | Path, device: str | torch.device = "cpu", scenario: s
     return policy
 
 
-def check_run_directory(out: str | Path, config: AlgorithmConfig, resume: bool) -> Path:
-    """The run directory as a path.
+def check_run_directory(out: str | Path, config: AlgorithmConfig, resume: bool, crew: int | None = None) -> Path:
+    """The run directory as a path; `crew` are the workers of a run that is to go on.
 
     Raises:
         MageError: it is taken, an address or, to resume, holds no run or one of another configuration.
@@ -241,6 +243,8 @@ def check_run_directory(out: str | Path, config: AlgorithmConfig, resume: bool) 
         return {} if same else differences(then.model_dump(mode="json"), config.model_dump(mode="json"))
 
     TRAINING.check(folder, resume, differing)
+    if resume and crew is not None:
+        check_where(folder, crew)
     return folder
 
 
@@ -257,14 +261,14 @@ def _train_here(
 
     trainer = Trainer(trajectories, config, seed, log=log, watch=watch)
     if folder:
-        resume_training(trainer, folder / "checkpoints")
+        resume_training(trainer, folder / HERE)
     if trainer.step:
         log(f"goes on from step {trainer.step} of {trainer.total_steps}")
     while trainer.step < trainer.total_steps:
         every = config.training.checkpoint_every
         trainer.advance((trainer.step // every + 1) * every)
         if folder:
-            keep_checkpoint(trainer, folder / "checkpoints")
+            keep_checkpoint(trainer, folder / HERE)
     if curves:
         curves.close()
     return Trained(trainer.policy(), trainer.history, inspect_training(trainer))
@@ -295,5 +299,5 @@ def _train_on_workers(
     placement = fit_to_cluster(trials=1, workers=workers, device=config.training.device).trial
     kept = "the same command with --resume goes on from the last checkpoint" if folder else "train again, with out="
     with ends_with_ray(kept), tempfile.TemporaryDirectory() as nowhere, shown_board(show) as board:
-        storage = (folder or Path(nowhere)).absolute() / "training"
+        storage = (folder or Path(nowhere)).absolute() / ON_WORKERS
         return train_with_ray(ray.put(trajectories), config, [seed], "train", storage, placement, board=board)[0]

@@ -181,16 +181,18 @@ def shown_and_taken(environment: gym.Env, task: Task) -> tuple[int, int]:
     return shown, int(np.prod(environment.action_space.shape or ()))
 
 
-def check_environment(trajectories: Trajectories) -> None:
+def check_environment(trajectories: Trajectories) -> str | None:
     """Raises MageError if the evaluation environment is of other sizes than the data, which training would not notice.
 
-    One that cannot be built here says nothing: the policy may be evaluated elsewhere.
+    Returns:
+        Why policies cannot be evaluated here, None where they can; elsewhere, perhaps, they can.
     """
     try:
         sizes = _sizes_here(trajectories.task)
-    except MageError:
-        return
+    except MageError as error:
+        return str(error)
     _check_sizes(trajectories, sizes)
+    return None
 
 
 def check_evaluation(trajectories: Trajectories) -> None:

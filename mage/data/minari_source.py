@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -107,19 +107,22 @@ def _read_episodes(dataset: MinariDataset) -> tuple[tuple[str, ...], dict[str, n
         if keys is None:
             keys = observation_keys(dataset.observation_space, episode.observations)
         seen = flatten_observations(episode.observations, keys)
+        flags = {"terminations": episode.terminations, "truncations": episode.truncations}
         parts = {"actions": (episode.actions, steps), "observations": (seen, steps + 1)}
-        for name, (part, expected) in parts.items():
+        for name, (part, expected) in (parts | {name: (flag, steps) for name, flag in flags.items()}).items():
             if len(part) != expected:
                 raise MageError(
                     f"Episode {number} of the dataset {dataset.id} has {steps} rewards and {len(part)} {name}, not "
                     f"{expected}; repair it or remove it from the dataset."
                 )
+        acted = np.asarray(episode.actions, dtype=np.float32).reshape(steps, -1)
+        _check_widths(number, dataset.id, {"observations": (seen, observations), "actions": (acted, actions)})
         observations.append(seen[:steps])
         seen_as.see(flatten_observations(episode.observations, keys, np.float64)[:steps])
-        actions.append(np.asarray(episode.actions, dtype=np.float32).reshape(steps, -1))
+        actions.append(acted)
         rewards.append(_one_a_step(np.asarray(episode.rewards, dtype=np.float32), number, dataset.id))
         paid_as.see(np.asarray(episode.rewards, dtype=np.float64).reshape(steps, 1))
-        if np.any(np.asarray(episode.terminations)[:-1]):
+        if any(np.any(np.asarray(flag)[:-1]) for flag in flags.values()):
             early.append(number)
         terminations.append(bool(np.any(episode.terminations)))
         lengths.append(steps)
@@ -135,10 +138,21 @@ def _read_episodes(dataset: MinariDataset) -> tuple[tuple[str, ...], dict[str, n
     notes = seen_as.notes(dataset.id) + paid_as.notes(dataset.id)
     if early:
         notes += (
-            f"{len(early)} episodes of {dataset.id} go on after a terminal state, the first is episode {early[0]}: "
+            f"{len(early)} episodes of {dataset.id} go on after a step that is marked as their last, by a terminal "
+            f"state or a time limit; the first is episode {early[0]}: "
             "returns-to-go are summed across it; if an automatic reset lies there, record each episode on its own",
         )
     return keys, arrays, notes
+
+
+def _check_widths(number: int, dataset_id: str, parts: Mapping[str, tuple[np.ndarray, Sequence[np.ndarray]]]) -> None:
+    """MageError where an episode has more or fewer values a step than the first one; parts are (it, all before)."""
+    for name, (part, before) in parts.items():
+        if before and part.shape[1] != before[0].shape[1]:
+            raise MageError(
+                f"The {name} of episode {number} of the dataset {dataset_id} have {part.shape[1]} values a step, those "
+                f"of episode 0 {before[0].shape[1]}; repair it or remove it from the dataset."
+            )
 
 
 def _one_a_step(rewards: np.ndarray, number: int, dataset_id: str) -> np.ndarray:

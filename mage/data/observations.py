@@ -49,7 +49,8 @@ def flatten_observations(observations: Any, keys: tuple[str, ...] = (), kind: An
 
 def flatten_observation(observation: Any, keys: tuple[str, ...] = ()) -> np.ndarray:
     """One observation of a live environment -> (S,) float32."""
-    return flatten_observations(_with_leading_axis(observation), keys)[0]
+    with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite
+        return flatten_observations(_with_leading_axis(observation), keys)[0]
 
 
 def _with_leading_axis(observation: Any) -> Any:

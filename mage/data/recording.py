@@ -20,6 +20,7 @@ from mage.errors import MageError
 
 EPISODES_A_JOB = 10
 REFERENCE_SEED = 20_000
+MOST_EPISODES, MOST_WORKERS = 10_000_000, 1_000
 
 
 class Job(NamedTuple):
@@ -144,6 +145,8 @@ def check_request(dataset_id: str, episodes: int, reference_episodes: int, worke
     """Raises MageError for a dataset that is already there, and for numbers that nothing can be recorded with."""
     if min(episodes, reference_episodes) < 1 or (workers is not None and workers < 1):
         raise MageError("The numbers of episodes, reference episodes and workers have to be at least 1.")
+    if max(episodes, reference_episodes) > MOST_EPISODES or (workers or 1) > MOST_WORKERS:
+        raise MageError(f"At most {MOST_EPISODES} episodes are recorded, by at most {MOST_WORKERS} workers.")
     if dataset_is_local(dataset_id):
         raise MageError(
             f"The dataset {dataset_id} is already here; `minari delete {dataset_id}` makes room for a new one."

@@ -110,14 +110,17 @@ class Rollout:
         for i, own in enumerate(seeds):
             try:
                 first = flatten_observation(self.environments[i].reset(seed=own)[0], self.task.observation_keys)
+                if len(first) != policy.observation_size:
+                    raise MageError(
+                        f"the environment of {self.task.dataset_id} shows {len(first)} values, the policy was trained "
+                        f"on {policy.observation_size}; evaluate it in the environment of its own dataset"
+                    )
+                _check_finite(first)
+            except MageError:
+                raise
             except Exception as error:  # of the environment's own code
                 self._fail(running, rows, i, error)
                 continue
-            if len(first) != policy.observation_size:
-                raise MageError(
-                    f"the environment of {self.task.dataset_id} shows {len(first)} values, the policy was trained on "
-                    f"{policy.observation_size}; evaluate it in the environment of its own dataset"
-                )
             observations[i] = first
         targets = np.full(size, policy.target_return if return_to_go is None else return_to_go, np.float64)
         rewards = np.zeros(size)
@@ -166,7 +169,8 @@ class Rollout:
     def close(self) -> None:
         """Frees the environments."""
         for environment in self.environments:
-            environment.close()
+            with suppress(Exception):  # of the environment's own code; all has been played
+                environment.close()
 
     def _fail(self, running: set[int], rows: list[dict[str, Any]], i: int, error: Exception) -> None:
         """Ends an episode that its environment does not go on with, and makes a new environment for the next one."""
@@ -180,14 +184,14 @@ class Rollout:
         )
         with suppress(Exception):
             self.environments[i].close()
-        self.environments[i] = make_environment(self.task)
+        with suppress(MageError):  # where no new one can be made, the old one goes on, or fails again
+            self.environments[i] = make_environment(self.task)
 
     def _check_step(self, i: int, length: int, observation: np.ndarray, size: int) -> None:
         """ValueError where an observation is none of that size, or an episode has gone on for too long."""
         if len(observation) != size:
             raise ValueError(f"its observation has {len(observation)} values, not {size}")
-        if np.isnan(observation).any():
-            raise ValueError("its observation is not a number")
+        _check_finite(observation)
         spec = self.environments[i].spec
         if length >= LONGEST_EPISODE and (spec is None or spec.max_episode_steps is None):
             raise ValueError(
@@ -202,6 +206,12 @@ class Rollout:
                 f"the environment of {self.task.dataset_id} takes {int(np.prod(actions))} action values, its data has "
                 f"{len(self.task.action_low)}; the dataset was recorded in another environment"
             )
+
+
+def _check_finite(observation: np.ndarray) -> None:
+    """ValueError where a value of an observation is NaN, infinite or beyond single precision."""
+    if not np.isfinite(observation).all():
+        raise ValueError("its observation is not finite")
 
 
 def _count_step(row: dict[str, Any], reward: float, info: dict[str, Any]) -> None:
@@ -219,7 +229,7 @@ def number_of(reward: Any) -> float:
         ValueError: it is none, or not a single one.
     """
     values = np.asarray(reward, np.float64).reshape(-1)
-    if len(values) != 1 or np.isnan(values[0]):
+    if len(values) != 1 or not np.isfinite(values[0]):
         raise ValueError(f"its reward is {reward!r}, not one number")
     return float(values[0])
 

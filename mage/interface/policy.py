@@ -214,6 +214,10 @@ def read_description(folder: Path) -> dict[str, Any]:
     """`policy.json` of a folder, its version checked."""
     path = folder / "policy.json"
     if not path.is_file():
+        if (folder / "config.json").is_file():
+            raise MageError(f"no policy in {folder} yet: its training has not ended; go on with it by --resume")
+        if (folder / "sweep.json").is_file():
+            raise MageError(f"{folder} is a sweep: give one of its policies, such as SCENARIO/policies/HASH/seed-0")
         raise MageError(f"no policy in {folder}: {path.name} is missing; give the folder that `mage train --out` made")
     try:
         described: dict[str, Any] = json.loads(path.read_text())

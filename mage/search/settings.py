@@ -70,7 +70,7 @@ class SweepSettings(BaseModel):
         None, ge=1, description="evaluation episodes a training seed; by default the scenario's"
     )
     dataset_namespace: str | None = None
-    search_seed: int = Field(0, ge=0)
+    search_seed: int = Field(0, ge=0, lt=2**32)
     intermediate_evaluations: int | None = Field(
         None,
         ge=0,

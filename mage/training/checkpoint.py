@@ -7,13 +7,26 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from mage.errors import DamagedError
+from mage.errors import DamagedError, MageError
 from mage.files import check_seal, seal
 from mage.training.artefacts import Log
 from mage.training.trainer import Trainer
 
 KEPT = 2
 """Checkpoints kept of a run: a damaged one falls back to the one before."""
+
+
+HERE, ON_WORKERS = "checkpoints", "training"
+"""Where a run directory keeps the checkpoints of a training in one process, and on Ray workers."""
+
+
+def check_where(folder: Path, workers: int) -> None:
+    """MageError where the checkpoints of a run are those of Ray workers, and it is to go on without, or the reverse."""
+    on_workers, here = (folder / ON_WORKERS).is_dir(), bool(kept_checkpoints(folder / HERE))
+    if workers and here and not on_workers:
+        raise MageError(f"the run in {folder} was trained in one process: resume it without workers")
+    if not workers and on_workers and not here:
+        raise MageError(f"the run in {folder} was trained on Ray workers: resume it with --workers N (`workers=N`)")
 
 
 def keep_checkpoint(trainer: Trainer, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import socket
@@ -13,7 +14,7 @@ import ray
 from ray._common.utils import get_default_system_temp_dir
 from ray._private import ray_constants, services
 from ray._private import worker as ray_worker
-from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+from ray._private.authentication import authentication_token_setup as token_setup
 from ray.exceptions import AuthenticationError
 
 from mage.errors import MageError
@@ -61,7 +62,8 @@ def start_ray(address: str | None = None) -> str:
                 raise
         else:
             try:
-                maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+                logging.getLogger(token_setup.__name__).setLevel(logging.ERROR)  # it warns that there is a token
+                token_setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
                 _join(found)
                 return f"the Ray cluster at {found}, which `ray start` has started here"
             except MageError as error:

@@ -61,6 +61,13 @@ NO_STEPS = cut(observations=1, actions=0, rewards=0, terminations=0, truncations
         (cut(actions=3), "has 4 rewards and 3 actions, not 4"),
         (cut(observations=6), "has 4 rewards and 6 observations, not 5"),
         (cut(observations=3), "has 4 rewards and 3 observations, not 5"),
+        (cut(terminations=5), "has 4 rewards and 5 terminations, not 4"),
+        (cut(truncations=2), "has 4 rewards and 2 truncations, not 4"),
+        (cut(rewards=5), "has 5 rewards and 4 actions, not 5"),
+        (put(observations=np.zeros((5, 3))), "observations of episode 1 .* have 3 values a step, those of episode 0 2"),
+        (put(actions=np.zeros((4, 2))), "actions of episode 1 .* have 2 values a step, those of episode 0 1"),
+        (put(observations=np.full((5, 2), -np.inf)), "observations .* not finite at step 0 of episode 1"),
+        (put(actions=[[0], [np.nan], [0], [0]]), "actions .* not finite at step 1 of episode 1"),
         (put(rewards=np.ones((4, 2))), r"rewards of episode 1 .* have shape \(4, 2\); a step has one reward"),
         (put(rewards=[1, np.nan, 1, 1]), "not finite at step 1 of episode 1"),
     ],
@@ -81,11 +88,15 @@ def test_rewards_are_one_a_step_however_they_are_stored(minari_root: Path, rewar
     assert load_trajectories(None, NAME).rewards.tolist() == [1, 2, 3, 4, 0, 1, 2, 3, 1, 2, 3, 4]
 
 
-def test_a_terminal_state_in_the_middle_is_noted_also_by_whoever_finds_the_data_cached(minari_root: Path) -> None:
-    store(minari_root, put(terminations=[False, True, False, False]))
+@pytest.mark.parametrize("flag", ["terminations", "truncations"])
+def test_an_end_in_the_middle_is_noted_also_by_whoever_finds_the_data_cached(minari_root: Path, flag: str) -> None:
+    store(minari_root, put(**{flag: [False, True, False, False]}))
     for _ in range(2):
         (note,) = load_trajectories(None, NAME).notes
-        assert "1 episodes of me/odd-v0 go on after a terminal state, the first is episode 1" in note
+        assert (
+            "1 episodes of me/odd-v0 go on after a step that is marked as their last" in note and "episode 1:" in note
+        )
+        assert note in [check.text for check in check_data(None, NAME).checks if check.level == "warning"]
     store_anew = "me/whole-v0"
     write_minari(store_anew, [[1.0, 2.0]])
     assert load_trajectories(None, store_anew).notes == ()

@@ -92,7 +92,13 @@ def test_success_is_what_either_name_says(info: dict[str, Any], success: bool | 
         ((SEEN, np.array([1.0, 2.0]), False, False, {}), "not one number"),
         ((SEEN, None, False, False, {}), "its reward is None"),
         ((SEEN, "high", False, False, {}), "high"),
-        ((np.array([np.nan, 0]), 0.0, False, False, {}), "its observation is not a number"),
+        ((np.array([np.nan, 0]), 0.0, False, False, {}), "its observation is not finite"),
+        ((np.array([np.inf, 0]), 0.0, False, False, {}), "its observation is not finite"),
+        ((np.array([1e300, 0]), 0.0, False, False, {}), "its observation is not finite"),
+        ((SEEN, float("-inf"), False, False, {}), "its reward is -inf, not one number"),
+        ((SEEN, np.array([]), False, False, {}), "not one number"),
+        ((SEEN, {"total": 1.0}, False, False, {}), "dict"),
+        ((SEEN, 0.0, np.array([True, False]), False, {}), "ambiguous"),
         ((np.zeros(3), 0.0, False, False, {}), "its observation has 3 values, not 2"),
         ((SEEN, 0.0, False, False), "unpack"),
         (None, "unpack"),
@@ -147,3 +153,39 @@ def test_what_environments_warn_of_is_told_once_however_many_there_are(monkeypat
             play(lambda step: (np.full(2, 9.0), np.array([0.5]), False, False, {}), episodes=4)
     told = [str(warning.message) for warning in caught]
     assert len(told) == 2 and told[0] == "this robot is deprecated" and "so is its gripper" in told[1]
+
+
+class Fragile(Scripted):
+    """Can be made twice, is not reset to numbers the second time, and cannot be closed."""
+
+    made = 0
+
+    def __init__(self) -> None:
+        Fragile.made += 1
+        if Fragile.made > 2:
+            raise RuntimeError("the port is in use")
+        self.number = Fragile.made
+
+    def reset(self, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        seen, info = super().reset(seed=seed)
+        return (seen if self.number == 1 else seen * np.nan), info
+
+    def close(self) -> None:
+        raise RuntimeError("already closed")
+
+
+def test_an_environment_that_cannot_be_made_again_or_closed_costs_no_episode_that_was_played() -> None:
+    Scripted.script = lambda step: (SEEN, 1.0, False, False, {})
+    gym.register("Fragile-v0", f"{__name__}:Fragile", max_episode_steps=5)
+    try:
+        task = make_task(environment_spec=gym.spec("Fragile-v0").to_json(), reference_scores=None)
+        rollout = Rollout(task, 2)
+        said: list[str] = []
+        rows = without_failures(rollout.play(Thrust(task), range(4), 0), said.append)
+        rollout.close()
+    finally:
+        del gym.registry["Fragile-v0"]
+    assert [(row["episode"], row["return"]) for row in rows] == [(0, 5.0), (2, 5.0)]
+    assert [line.partition(":")[0] for line in said] == [
+        f"episode {number} of Fragile-v0 failed at step 0" for number in (1, 3)
+    ]

@@ -23,6 +23,7 @@ VARIANTS = {"mage": (), "deep": ("transformer.depth=3",), "dt": ("algorithm=dt",
         ({"variants": VARIANTS, "variants_of": {"door-expert": ["mage"]}}, "variants_of door-expert"),
         ({"variants": VARIANTS, "seeds": 0}, "seeds"),
         ({"variants": VARIANTS, "search_seed": -1}, "search_seed"),
+        ({"variants": VARIANTS, "search_seed": 2**32}, "search_seed"),  # Optuna takes no larger one
         ({"variants": VARIANTS, "placement": {"gpus_per_worker": 2}}, "gpus_per_worker"),
         ({"variants": VARIANTS, "placement": {"gpus_per_worker": 0.001}}, "0 or at least 0.01 of a GPU"),
         ({"variants": VARIANTS, "workers": 2, "placement": {"gpus_per_worker": 0.5}}, "more than 0.5, or use the gloo"),

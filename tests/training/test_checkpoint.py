@@ -6,8 +6,8 @@ import pytest
 
 from mage.config import AlgorithmConfig
 from mage.data.trajectories import Trajectories
-from mage.errors import DamagedError
-from mage.training.checkpoint import KEPT, keep_checkpoint, kept_checkpoints, resume_training
+from mage.errors import DamagedError, MageError
+from mage.training.checkpoint import KEPT, check_where, keep_checkpoint, kept_checkpoints, resume_training
 from mage.training.trainer import Trainer
 from tests.processes import flip_last_byte
 
@@ -72,3 +72,18 @@ def test_a_run_without_checkpoints_begins_at_the_beginning(
     lines: list[str] = []
     finished(tiny_maze, tiny_config, tmp_path / "none", lines)
     assert lines[0] == "step 0"
+
+
+def test_a_run_goes_on_where_it_was_trained(tmp_path: Path) -> None:
+    for folder in (
+        "here/checkpoints/step-000000005",
+        "there/training/train",
+        "both/checkpoints/step-1",
+        "both/training",
+    ):
+        (tmp_path / folder).mkdir(parents=True)
+    for workers, name, said in ((2, "here", "without workers"), (0, "there", "with --workers N")):
+        with pytest.raises(MageError, match=said):
+            check_where(tmp_path / name, workers)
+    for workers, name in ((0, "here"), (1, "there"), (0, "both"), (2, "both"), (0, "nowhere"), (3, "nowhere")):
+        check_where(tmp_path / name, workers)
