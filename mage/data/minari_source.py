@@ -97,8 +97,9 @@ def _refuse_newer(dataset_id: str) -> None:
 def _read_episodes(dataset: MinariDataset) -> tuple[tuple[str, ...], dict[str, np.ndarray], tuple[str, ...]]:
     """The observation keys, the arrays of `Trajectories`, and notes."""
     keys: tuple[str, ...] | None = None
-    observations, actions, rewards, terminations, lengths = [], [], [], [], []
-    early = []
+    observations: list[np.ndarray] = []
+    actions: list[np.ndarray] = []
+    rewards, terminations, lengths, early = [], [], [], []
     seen_as, paid_as = Precision("observation values"), Precision("reward values")
     for number, episode in enumerate(dataset.iterate_episodes()):
         steps = len(episode.rewards)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,16 @@ def test_data_of_a_newer_minari_asks_for_it(minari_root: Path) -> None:
 
 def test_who_evaluates_hears_at_once_that_there_is_no_environment() -> None:
     trajectories = make_trajectories([2])
-    check_environment(trajectories)
+    assert "names no environment" in (check_environment(trajectories) or "")
     with pytest.raises(MageError, match="names no environment"):
         check_evaluation(trajectories)
+
+
+def test_who_trains_hears_why_nothing_can_be_played_here() -> None:
+    spec = '{"id": "Robot-v7", "entry_point": "robots:Arm"}'
+    trajectories = make_trajectories([2])
+    elsewhere = replace(trajectories, task=trajectories.task.model_copy(update={"environment_spec": spec}))
+    told = check_environment(elsewhere)
+    assert told is not None and "Robot-v7" in told and "cannot be built here" in told and "\n" not in told
+    with pytest.raises(MageError, match="Robot-v7"):
+        check_evaluation(elsewhere)

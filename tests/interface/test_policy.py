@@ -116,6 +116,13 @@ def test_weights_with_one_changed_byte_are_refused(saved: Path) -> None:
         load_policy(saved)
 
 
+@pytest.mark.parametrize(("file", "said"), [("config.json", "has not ended; .*--resume"), ("sweep.json", "is a sweep")])
+def test_what_is_there_in_place_of_a_policy_is_told(tmp_path: Path, file: str, said: str) -> None:
+    (tmp_path / file).write_text("{}")
+    with pytest.raises(MageError, match=said):
+        load_policy(tmp_path)
+
+
 def test_missing_weights_are_told_in_one_line(saved: Path) -> None:
     path = saved / "policy.safetensors"
     weights = load_file(path)

@@ -17,11 +17,11 @@ import pytest
 import mage
 from mage.results.status import read_status
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(3600)]
 
 MAGE = [sys.executable, "-m", "mage", "sweep", "maze2d-umaze", "--algorithm", "bc", "--episodes", "5"]
 CHANGES = ["evaluation.inspection_episodes=0", "training.log_every=10"]
-PATIENCE = 600
+PATIENCE = 1200
 
 
 @pytest.fixture(scope="module")
