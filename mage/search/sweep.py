@@ -156,6 +156,8 @@ def _sweep_scenario(name: str, settings: SweepSettings, out: Path, track: Sequen
         for note in notes_on(trajectories):
             watch.say(note)
         watch.say(str(placement))
+        if placement.crew.actors < (settings.placement.evaluation_actors or 0):
+            watch.say(f"{settings.placement.evaluation_actors} actors are asked for, and there are not so many CPUs")
         watch.say(f"curves: tensorboard --logdir {shlex.quote(str(folder / FOLDER))}")
         if settings.space is not None:
             watch.say(f"search: optuna-dashboard {shlex.quote(str(folder / JOURNAL))}")
