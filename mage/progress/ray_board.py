@@ -20,8 +20,6 @@ from ray.util import remove_placement_group
 from ray.util.placement_group import PlacementGroup
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from mage.distributed import rank
-
 if TYPE_CHECKING:
     from mage.training.trainer import Trainer
 
@@ -75,6 +73,8 @@ class Teller:
 
     def tell(self, message: Message) -> None:
         """Puts a message on the board, as one of this trial."""
+        from mage.distributed import rank  # not above: the board's own process needs no torch
+
         if self.board is not None and rank() == 0:
             self.board.say.remote(replace(message, trial=self.trial))
 

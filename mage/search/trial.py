@@ -117,7 +117,7 @@ def _train_and_evaluate(config: AlgorithmConfig, point: Mapping[str, Any], setti
         trial=trial,
         evaluations=settings.evaluations,
         score=intermediate_score,
-        callbacks=[ForwardEvaluations()],
+        callbacks=[ForwardEvaluations()] if settings.evaluations else [],  # it starts a process
     )
     actors, gpus = settings.crew.actors, settings.crew.gpus
     teller.tell(Message(f"trained; {actors} actor(s) evaluate it", doing="evaluating"))
