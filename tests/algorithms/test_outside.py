@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 import typer
 
 import mage
@@ -69,7 +70,7 @@ def forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     sys.path[:] = path
     for name in set(sys.modules) - modules:
-        if name.startswith(("mage_percent", "my_cloning")):
+        if name.startswith(("mage_percent", "my_cql")):
             del sys.modules[name]
     if kept is not None:
         sys.modules["mage_percent_bc"] = kept
@@ -98,28 +99,48 @@ def test_an_installed_plug_in_is_listed_trained_evaluated_and_inspected(
 def test_an_installed_plug_in_is_swept_on_ray(installed: Path, tiny_maze_here: Path, tmp_path: Path) -> None:
     paths = os.pathsep.join([str(installed), str(Path(mage.__file__).parents[1])])
     command = [sys.executable, "-m", "mage", "sweep", "maze2d-umaze", "--algorithm", "percent_bc", "--address", "local"]
-    command += ["--space", "share=[0.1,0.5]", "--trials", "2", "--out", "swept", "--set", *SMALL]
+    command += ["--space", "share=[0.1]", "--trials", "1", "--out", "swept", "--set", *SMALL]
     environment = os.environ | {"PYTHONPATH": paths}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=1000)
     assert done.returncode == 0, done.stdout + done.stderr
     trials = mage.results.load_trials(tmp_path / "swept")
-    assert dict(zip(trials["share"], trials["status"], strict=True)) == {0.1: "finished", 0.5: "finished"}
+    assert dict(zip(trials["share"], trials["status"], strict=True)) == {0.1: "finished"}
     assert set(mage.results.load(tmp_path / "swept")["algorithm"]) == {"percent_bc"}
 
 
+def moved_out(folder: Path) -> str:
+    """CQL as it was before it was moved in: a class in a file of the user's; the name to train it by."""
+    inside = Path(mage.__file__).parent / "algorithms" / "cql.py"
+    text = inside.read_text()
+    for line in ('algorithm: Literal["cql"] = "cql"', "ALGORITHM = ConservativeQLearning"):
+        assert text.count(line) == 1, f"docs/algorithms.md says that {line!r} is what was changed"
+    folder.mkdir()
+    outside = text.replace('algorithm: Literal["cql"]', "algorithm: str").replace(
+        "ALGORITHM = ConservativeQLearning", ""
+    )
+    (folder / "my_cql.py").write_text(outside)
+    return f"{folder / 'my_cql.py'}:ConservativeQLearning"
+
+
+@pytest.mark.ray
 @pytest.mark.slow
-def test_a_class_in_a_file_is_trained_and_loaded_once_its_user_names_it(
-    tiny_maze_here: Path, tmp_path: Path, forgotten: None
+def test_a_class_in_a_file_is_trained_on_ray_as_it_is_once_moved_in_and_loaded_where_its_user_names_it(
+    ray_cluster: None, tiny_maze_here: Path, tmp_path: Path, forgotten: None
 ) -> None:
-    mine, folder = tmp_path / "mine" / "my_cloning.py", str(tmp_path / "r")
-    mine.parent.mkdir()
-    shutil.copy(EXAMPLE / "mage_percent_bc" / "__init__.py", mine)
-    run("train", "maze2d-umaze", "--algorithm", f"{mine}:PercentBc", "--out", folder, *changes())
-    sys.path.remove(str(mine.parent))
-    del sys.modules["my_cloning"]
-    with pytest.raises(MageError, match="my_cloning:PercentBc, which is not installed"):
-        run("evaluate", folder)
-    run("evaluate", folder, "--episodes", "2", "--algorithm", f"{mine}:PercentBc")
+    mine = moved_out(tmp_path / "mine")
+    small = ["cql.hidden_dim=16", "training.critic.steps=8", "training.critic.batch_size=8", "evaluation.batch_size=2"]
+    common = ["train", "maze2d-umaze", *(word for override in small for word in ("--set", override))]
+    outside, inside = str(tmp_path / "outside"), str(tmp_path / "inside")
+    run(*common, "--algorithm", mine, "--workers", "1", "--out", outside)
+    run(*common, "--algorithm", "cql", "--out", inside)
+    weights = [mage.load_policy(Path(folder)).agent.state_dict() for folder in (outside, inside)]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    sys.path.remove(str(tmp_path / "mine"))
+    del sys.modules["my_cql"]
+    with pytest.raises(MageError, match="my_cql:ConservativeQLearning, which is not installed"):
+        run("evaluate", outside)
+    run("evaluate", outside, "--episodes", "2", "--algorithm", mine)
 
 
 def test_a_name_read_from_disk_imports_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
