@@ -40,12 +40,12 @@ from mage.results.variant_plot import plot_variants
 from mage.search.concurrency import FollowsCluster, NamedTrials, ProposedTrials, Recount
 from mage.search.journal import JOURNAL, TUNE, JournalSearch, RunJournal, can_go_on, mend_journal
 from mage.search.placement import SweepPlacement, alive_nodes, fit_to_cluster, trials_at_once
+from mage.search.plan import Plan, make_plan
 from mage.search.progress import Progress, watched_by
 from mage.search.settings import SweepSettings, check_directory, claim_directory
-from mage.search.space import Space, check_space, starting_point, to_tune
+from mage.search.space import Space, starting_point, to_tune
 from mage.search.tables import ended_trials, gather_results, gather_trials
 from mage.search.trial import METRIC, TIME, VARIANT, TrialSettings, drop_checkpoints, run_trial
-from mage.search.variants import distinct
 from mage.training.disk import check_room
 from mage.training.ray_death import ends_with_ray
 from mage.training.ray_start import start_ray
@@ -77,12 +77,13 @@ def run_sweep(
     out = as_path(out).absolute()
     expand_variables()
     check_trackers(track)
-    prepare_sweep(settings, out, resume)
-    for name in settings.scenarios:
-        if settings.space is not None and (out / name / JOURNAL).exists():
-            mend_journal(out / name / JOURNAL, print)
-        if read_status(out / name) is None:
-            write_status(waiting(name, _count(name, settings), settings.seeds), out / name)
+    plans = prepare_sweep(settings, out, resume)
+    for plan in plans:
+        folder = out / plan.scenario
+        if settings.space is not None and (folder / JOURNAL).exists():
+            mend_journal(folder / JOURNAL, print)
+        if read_status(folder) is None:
+            write_status(waiting(plan.scenario, plan.trials, settings.seeds), folder)
     # Ctrl-C ends the sweep at once, as any other death of the driver; Tune would go on as if all trials had ended
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
     # a failure is told in a line, with its log; Tune would print its whole trace amid the others
@@ -91,10 +92,10 @@ def run_sweep(
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     print(f"the sweep runs on {start_ray(address)}", flush=True)
     with ends_with_ray(f"nothing is lost: the same command with --resume --out {out} goes on"):
-        for name in settings.scenarios:
-            _place(name, settings)
-        for name in settings.scenarios:
-            _sweep_scenario(name, settings, out, track)
+        for plan in plans:
+            _place(plan, settings)
+        for plan in plans:
+            _sweep_scenario(plan, settings, out, track)
     results, trials = (
         pd.concat([pd.read_parquet(out / name / f"{table}.parquet") for name in settings.scenarios], ignore_index=True)
         for table in ("results", "trials")
@@ -104,17 +105,15 @@ def run_sweep(
     return results
 
 
-def prepare_sweep(settings: SweepSettings, out: Path, resume: bool = False) -> None:
+def prepare_sweep(settings: SweepSettings, out: Path, resume: bool = False) -> Sequence[Plan]:
     """Everything that can fail before a sweep runs: its settings, its directory, which is then claimed, and its data.
+
+    Returns what it tries on each scenario.
 
     Raises:
         MageError: one of them is not as it must be; nothing is written then.
     """
-    for name in settings.scenarios:
-        if settings.space is None:
-            settings.variant_configs(name)
-        else:
-            check_space(settings.space, settings.config(name))
+    plans = [make_plan(name, settings) for name in settings.scenarios]
     for name in settings.scenarios:
         status = read_status(out / name)
         if resume and status and status.has_driver_here():
@@ -123,28 +122,26 @@ def prepare_sweep(settings: SweepSettings, out: Path, resume: bool = False) -> N
                 "shows it, and --resume is for when it has ended"
             )
     check_directory(out, settings, resume)
-    for name in settings.scenarios:
-        trajectories = trajectories_of(name, settings.dataset_namespace)
+    for plan in plans:
+        trajectories = trajectories_of(plan.scenario, settings.dataset_namespace)
         try:
             check_evaluation(trajectories)
         except MageError as error:
             raise MageError(f"a sweep evaluates its trials: {error} `mage train` trains without") from error
         if not resume:
-            config = next(iter(settings.variant_configs(name).values()), settings.config(name))
-            check_room(out, trajectories, config, _count(name, settings), settings.seeds)
+            check_room(out, trajectories, plan.config, plan.trials, settings.seeds)
     claim_directory(out, settings, resume)
+    return plans
 
 
-def _sweep_scenario(name: str, settings: SweepSettings, out: Path, track: Sequence[str]) -> None:
+def _sweep_scenario(plan: Plan, settings: SweepSettings, out: Path, track: Sequence[str]) -> None:
     """All trials of one scenario; does nothing where they are done."""
-    folder, config = out / name, settings.config(name)
+    name, count, folder = plan.scenario, plan.trials, out / plan.scenario
     if _is_done(folder):
         print(f"{name}: done before, kept")
         return
-    variants = distinct(settings.variant_configs(name)) if settings.variants else None
-    count = _count(name, settings)
     trajectories = trajectories_of(name, settings.dataset_namespace)
-    placement = _place(name, settings)
+    placement = _place(plan, settings)
     trackers = [TensorBoard(folder), *make_trackers(track, f"{out.name}/{name}")]
     watch = Watch(waiting(name, count, settings.seeds), folder, settings.evaluations + 1, trackers)
     FollowsCluster.limit = Recount(
@@ -163,8 +160,8 @@ def _sweep_scenario(name: str, settings: SweepSettings, out: Path, track: Sequen
             watch.say(f"search: optuna-dashboard {shlex.quote(str(folder / JOURNAL))}")
         shared = TrialSettings(
             trajectories=ray.put(trajectories),
-            config=config,
-            variants=variants,
+            config=plan.config,
+            variants=plan.variants,
             seeds=tuple(range(settings.seeds)),
             episodes=settings.episodes,
             evaluations=settings.evaluations,
@@ -221,15 +218,9 @@ def _is_done(folder: Path) -> bool:
         return False
 
 
-def _place(name: str, settings: SweepSettings) -> SweepPlacement:
+def _place(plan: Plan, settings: SweepSettings) -> SweepPlacement:
     """What runs where of a scenario's trials; MageError where the cluster has no room for one."""
-    device = settings.config(name).training.device
-    return fit_to_cluster(_count(name, settings), settings.workers, settings.placement, device)
-
-
-def _count(name: str, settings: SweepSettings) -> int:
-    """Trials of a scenario."""
-    return len(distinct(settings.variant_configs(name))) if settings.variants else settings.trials
+    return fit_to_cluster(plan.trials, settings.workers, settings.placement, plan.config.training.device)
 
 
 def _tuner(name: str, settings: SweepSettings, shared: TrialSettings, say: Say) -> tune.Tuner:
