@@ -157,7 +157,7 @@ def plan(agent: Mage, observations: np.ndarray, targets: np.ndarray) -> np.ndarr
         torch.from_numpy(part.astype(np.float32)).to(agent.device) for part in (observations, targets)
     )
     condition_BY = agent.condition(observation_BS, asked_B)
-    latent_BLC, _ = agent.decide(condition_BY, TokenChoice(agent.config.policy))
+    latent_BLC = agent.decide(condition_BY, TokenChoice(agent.config.policy)).latent_BLC
     decoded_BHX = agent.decoder(latent_BLC, condition_BY[:, :1])
     states_BHS = decoded_BHX[..., agent.autoencoder.layout["state"]].cpu().numpy()
     statistics = agent.statistics

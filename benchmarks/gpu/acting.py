@@ -142,7 +142,7 @@ def decider(policy: Policy, batch: int, dtype: torch.dtype) -> Decide:
     """What of acting happens on the device; a Decision Transformer has its context full, and moves it on."""
     agent = policy.agent
     if isinstance(agent, Mage):
-        return lambda condition_BY: agent.decide(condition_BY, TokenChoice(agent.config.policy))[1]
+        return lambda condition_BY: agent.decide(condition_BY, TokenChoice(agent.config.policy)).action_BA
     network = cast(DecisionTransformer, policy.networks["transformer"])
     steps = network.config.context
     condition_BHY = torch.zeros(batch, steps, 1 + policy.observation_size, dtype=dtype, device=policy.device)
@@ -194,7 +194,7 @@ def tokens_and_actions(policy: Policy, observations: np.ndarray, captured: bool)
 
     def decide(condition_BY: Tensor) -> Tensor:
         maps, latent_BLC = agent.transformer.generate(condition_BY, agent.autoencoder.quantizer)
-        actions_BA = agent.autoencoder.act(latent_BLC, condition_BY)
+        actions_BA = agent.autoencoder.act(agent.autoencoder.read(maps, latent_BLC), condition_BY)
         return torch.cat([*[tokens.double() for tokens in maps], actions_BA.double()], 1)
 
     with torch.inference_mode():

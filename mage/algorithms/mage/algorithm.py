@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 import yaml
@@ -32,6 +32,14 @@ from mage.config import AlgorithmConfig
 from mage.data.steps import Steps
 from mage.data.trajectories import Statistics
 from mage.interface import Algorithm, Explanation, Presets, Report, Seen, Sizes, Space, Stage
+
+
+class Plan(NamedTuple):
+    """What is generated for B states: Z (B, L, C), the action read off it (B, A), not yet clipped, and what I reads."""
+
+    latent_BLC: Tensor
+    action_BA: Tensor
+    read_BLC: Tensor
 
 
 class Mage(Algorithm[MageConfig]):
@@ -96,11 +104,11 @@ class Mage(Algorithm[MageConfig]):
         if self.config.policy.sampling == "sample":
             repeated = [own for own in seen.own_generators() for _ in range(candidates)]
             choose = TokenChoice(self.config.policy, row_by_row(repeated))
-        return self.decide(self.condition(seen.observation_BS, seen.asked_B), choose)[1], None
+        return self.decide(self.condition(seen.observation_BS, seen.asked_B), choose).action_BA, None
 
     @torch.no_grad()
-    def decide(self, condition_BY: Tensor, choose: TokenChoice) -> tuple[Tensor, Tensor]:
-        """The Z (B, L, C) that is acted on, of several candidates the best, and its action (B, A), not yet clipped.
+    def decide(self, condition_BY: Tensor, choose: TokenChoice) -> Plan:
+        """The plan that is acted on, of several candidates the best.
 
         Args:
             condition_BY: (R_t, s_t), normalised.
@@ -108,13 +116,14 @@ class Mage(Algorithm[MageConfig]):
         """
         candidates = self.config.policy.candidates
         repeated_NY = condition_BY.repeat_interleave(candidates, 0)
-        _, latent_NLC = self.transformer.generate(repeated_NY, self.autoencoder.quantizer, choose)
-        actions_NA = self.autoencoder.act(latent_NLC, repeated_NY)
+        token_maps, latent_NLC = self.transformer.generate(repeated_NY, self.autoencoder.quantizer, choose)
+        read_NLC = self.autoencoder.read(token_maps, latent_NLC)
+        actions_NA = self.autoencoder.act(read_NLC, repeated_NY)
         if candidates == 1:
-            return latent_NLC, actions_NA
+            return Plan(latent_NLC, actions_NA, read_NLC)
         merit_BN = self._merit(latent_NLC, actions_NA, repeated_NY).view(-1, candidates)
         best_B = merit_BN.argmax(1) + torch.arange(len(merit_BN), device=self.device) * candidates
-        return latent_NLC[best_B], actions_NA[best_B]
+        return Plan(latent_NLC[best_B], actions_NA[best_B], read_NLC[best_B])
 
     def _merit(self, latent_NLC: Tensor, actions_NA: Tensor, condition_NY: Tensor) -> Tensor:
         """By what the best candidate is chosen: the critic's value, or how near the decoded s_0 is to the state."""

@@ -106,8 +106,14 @@ class TrajectoryAutoencoder(nn.Module):
         trajectory_BHX: Tensor = self.decoder(self.quantizer.decode(token_maps), return_to_go_B1)
         return trajectory_BHX
 
+    def read(self, token_maps: list[Tensor], latent_BLC: Tensor) -> Tensor:
+        """What I reads of a plan, (B, L, C): its Z, or z_1 + .. + z_j with `inverse_dynamics.scales`."""
+        scales = self.dynamics.scales
+        return latent_BLC if scales is None else self.quantizer.decode(token_maps[:scales])
+
     def act(self, latent_BLC: Tensor, condition_BY: Tensor, trajectory_BHX: Tensor | None = None) -> Tensor:
-        """The action to take now, (B, A), read off a latent trajectory Z = z_1 + .. + z_K (equation 6).
+        """The action to take now, (B, A), read off a latent trajectory Z = z_1 + .. + z_K (equation 6), or off what
+        `read` leaves of it.
 
         By `inverse_dynamics.inputs` it is I(Z); I(Z, s_0) or I(Z, R_0, s_0), which are ours: Z carries the behaviour
         policy's action noise, and a generated Z is one draw of it; or the explicit I(s_0, s_1) of Table 19, with s_1

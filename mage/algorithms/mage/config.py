@@ -5,12 +5,12 @@ Field names follow the paper's hyperparameter tables (10-14); a field that one o
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from mage.algorithms.mage.schedule import schedule
-from mage.config import AlgorithmConfig, Component, OptionalStageConfig, StageConfig, TrainingConfig, check_heads
+from mage.config import ADDED, AlgorithmConfig, Component, OptionalStageConfig, StageConfig, TrainingConfig, check_heads
 
 
 class AutoencoderConfig(Component):
@@ -76,6 +76,12 @@ class InverseDynamicsConfig(Component):
         "latent",
         description="the paper's I(Z); with s_0 beside Z (ours: the largest single gain on CPU budgets); with R_0 and "
         "s_0 (ours: follows returns that the data hardly has); or explicit, I(s_0, s_1) with s_1 decoded (Table 19)",
+    )
+    scales: Annotated[int | None, ADDED] = Field(
+        None,
+        ge=1,
+        description="ours: I reads z_1 + .. + z_j of so many scales, coarsest first, in stage 1 and after; by default "
+        "all, which is the paper's. The finer ones hold the action noise of whoever was recorded",
     )
     hidden_dim: int = Field(256, ge=1)
     hidden_layers: int = Field(2, ge=1)
@@ -143,13 +149,25 @@ class PolicyConfig(Component):
         return self
 
 
+class InverseDynamicsStageConfig(OptionalStageConfig):
+    """Stage 2b."""
+
+    given_scales: Annotated[int, ADDED] = Field(
+        0,
+        ge=0,
+        description="scales, coarsest first, that are the window's own, the finer ones generated given them; with 0 "
+        "all are, and I learns the mean action at (s_0, R_0), whatever the plan says",
+    )
+
+
 class MageTrainingConfig(TrainingConfig):
     """The stages of MAGE, in order."""
 
     autoencoder: StageConfig = Field(StageConfig(), description="stage 1")
     transformer: StageConfig = Field(StageConfig(), description="stage 2")
-    inverse_dynamics: OptionalStageConfig = Field(
-        OptionalStageConfig(), description="stage 2b, ours: I goes on learning, on generated Z; 0 steps leave it out"
+    inverse_dynamics: InverseDynamicsStageConfig = Field(
+        InverseDynamicsStageConfig(),
+        description="stage 2b, ours: I goes on learning, on generated Z; 0 steps leave it out",
     )
     value: OptionalStageConfig = Field(OptionalStageConfig(), description="the critic that policy.select: value needs")
     reweight_by_return: bool = Field(
@@ -189,6 +207,21 @@ class MageConfig(AlgorithmConfig):
             raise ValueError(
                 "inverse_dynamics.inputs trajectory reads decoded states, autoencoder.sequence action has none"
             )
+        for name, scales in (
+            ("inverse_dynamics.scales", self.inverse_dynamics.scales or 0),
+            ("training.inverse_dynamics.given_scales", self.training.inverse_dynamics.given_scales),
+        ):
+            if scales > self.autoencoder.num_scales:
+                raise ValueError(
+                    f"{name} {scales} is more than there are: autoencoder.num_scales {self.autoencoder.num_scales}"
+                )
+        if self.inverse_dynamics.scales is not None:
+            if self.inverse_dynamics.inputs == "trajectory":
+                raise ValueError(
+                    "inverse_dynamics.scales is of what I reads of Z; inverse_dynamics.inputs trajectory reads none"
+                )
+            if self.policy.sampling == "expected":
+                raise ValueError("inverse_dynamics.scales reads tokens, policy.sampling expected has none")
         selects = self.policy.candidates > 1
         if selects and self.policy.select == "value" and not self.training.value.steps:
             raise ValueError("policy.select value needs a critic; set training.value.steps")

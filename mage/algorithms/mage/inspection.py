@@ -11,18 +11,16 @@ observation size, Y = 1 + S values of a condition (R_0, s_0).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from mage.algorithms.mage.algorithm import Mage, Plan
 from mage.algorithms.mage.quantizer import codebook_use
 from mage.algorithms.mage.sequence import Batch, Windows
 from mage.algorithms.mage.token_choice import TokenChoice, all_rows
 from mage.data.steps import Steps
-
-if TYPE_CHECKING:
-    from mage.algorithms.mage.algorithm import Mage
 
 PROBED_WINDOWS = 2048
 CHUNK = 512
@@ -40,9 +38,11 @@ def inspect_data(agent: Mage, data: Steps) -> dict[str, Any]:
     )
     token_maps = list(tokens_BT.split(autoencoder.config.schedule, 1))
     true_BLC = autoencoder.quantizer.decode(token_maps)
-    generated_BLC, generated_BA = decide(agent, batch.condition_BY)
-    latents = {"true": true_BLC, "generated": generated_BLC}
+    plan = decide(agent, batch.condition_BY)
+    latents = {"true": true_BLC, "generated": plan.latent_BLC}
     latents |= {f"{name}_shuffled": shuffled(latent_BLC) for name, latent_BLC in latents.items()}
+    read = {"true": autoencoder.read(token_maps, true_BLC), "generated": plan.read_BLC}
+    read |= {f"{name}_shuffled": shuffled(read_BLC) for name, read_BLC in read.items()}
     use = codebook_use(token_maps, autoencoder.config.codebook_size)
     return {
         "windows": len(rows_B),
@@ -53,7 +53,7 @@ def inspect_data(agent: Mage, data: Steps) -> dict[str, Any]:
             "perplexity": use["perplexity_all"],
         },
         "mean_as_guess": masked_error(batch.trajectory_BHX, batch.mask_BH),
-        "actions": probe_actions(agent, batch, latents, generated_BA)
+        "actions": probe_actions(agent, batch, read, plan.action_BA)
         | {"low_to_high_target": target_effect(agent, batch.condition_BY, data.returns())},
         "condition": {name: condition_gap(agent, latent, batch.condition_BY) for name, latent in latents.items()},
         "other_condition": other_condition(batch.condition_BY),
@@ -80,12 +80,12 @@ def probe_scales(agent: Mage, batch: Batch, token_maps: list[Tensor], use: dict[
     return rows
 
 
-def probe_actions(agent: Mage, batch: Batch, latents: dict[str, Tensor], generated_BA: Tensor) -> dict[str, float]:
-    """Mean square error of the action read off each Z, beside the variance of the actions.
+def probe_actions(agent: Mage, batch: Batch, read: dict[str, Tensor], generated_BA: Tensor) -> dict[str, float]:
+    """Mean square error of the action read off each Z (or off its coarse scales), beside the variance of the actions.
 
     Shuffling gives every window the Z of another one; where that changes nothing, I ignores Z.
     """
-    actions = {name: chunked(agent.autoencoder.act, latent, batch.condition_BY) for name, latent in latents.items()}
+    actions = {name: chunked(agent.autoencoder.act, part, batch.condition_BY) for name, part in read.items()}
     actions["generated"] = generated_BA
     errors = {name: float((action_BA - batch.action_BA).pow(2).mean()) for name, action_BA in actions.items()}
     return {"variance": float(batch.action_BA.var(0, correction=0).mean()), **errors}
@@ -96,7 +96,8 @@ def target_effect(agent: Mage, condition_BY: Tensor, returns_N: Tensor) -> float
     sample_N = returns_N[:: max(1, len(returns_N) // 1_000_000)]  # torch.quantile takes 16 million at most
     targets = torch.quantile(sample_N, sample_N.new_tensor([LOW_TARGET, HIGH_TARGET]))
     low_BA, high_BA = (
-        decide(agent, torch.cat([target.expand(len(condition_BY), 1), condition_BY[:, 1:]], 1))[1] for target in targets
+        decide(agent, torch.cat([target.expand(len(condition_BY), 1), condition_BY[:, 1:]], 1)).action_BA
+        for target in targets
     )
     return float((high_BA - low_BA).pow(2).mean())
 
@@ -104,7 +105,7 @@ def target_effect(agent: Mage, condition_BY: Tensor, returns_N: Tensor) -> float
 @torch.no_grad()
 def probe_states(agent: Mage, condition_BY: Tensor) -> dict[str, Any]:
     """Whether Z, generated for these targets and states, decodes to them; with a shuffled Z for comparison."""
-    latent_BLC, _ = decide(agent, condition_BY)
+    latent_BLC = decide(agent, condition_BY).latent_BLC
     return {
         "states": len(condition_BY),
         "generated": condition_gap(agent, latent_BLC, condition_BY),
@@ -143,11 +144,11 @@ def _gap(
     return found
 
 
-def decide(agent: Mage, condition_BY: Tensor) -> tuple[Tensor, Tensor]:
-    """Z and actions as the policy chooses them when it acts, with noise (where it samples) that is always the same."""
+def decide(agent: Mage, condition_BY: Tensor) -> Plan:
+    """Plans as the policy chooses them when it acts, with noise (where it samples) that is always the same."""
     choose = TokenChoice(agent.config.policy, all_rows(torch.Generator().manual_seed(0)))
     parts = [agent.decide(part, choose) for part in condition_BY.split(CHUNK)]
-    return torch.cat([latent for latent, _ in parts]), torch.cat([action for _, action in parts])
+    return Plan(*map(torch.cat, zip(*parts, strict=True)))
 
 
 def shuffled(rows: Tensor) -> Tensor:

@@ -23,12 +23,14 @@ class Quantized:
     Attributes:
         token_maps: per scale, (B, l_k) integers: M = (m_1..m_K).
         latent_BLC: the sum of all z_k, with the straight-through gradient to the encoder.
+        sums: per scale, z_1 + .. + z_k, (B, L, C), without gradients.
         residual_norms: per scale, the mean square of what is left after it.
         loss: commitment and scale-matrix terms of equation A.2.
     """
 
     token_maps: list[Tensor]
     latent_BLC: Tensor
+    sums: list[Tensor]
     residual_norms: list[Tensor]
     loss: Tensor
 
@@ -95,7 +97,7 @@ class MultiScaleQuantizer(nn.Module):
         """
         target_BLC = latent_BLC.detach()
         built_BLC = torch.zeros_like(target_BLC)
-        token_maps, norms, inputs, loss = [], [], [], latent_BLC.new_zeros(())
+        token_maps, sums, norms, inputs, loss = [], [], [], [], latent_BLC.new_zeros(())
         for k in range(len(self.schedule)):
             low_BlC = self.scale_down(target_BLC - built_BLC.detach(), k)
             tokens_Bl = self.nearest(low_BlC.detach())
@@ -103,13 +105,25 @@ class MultiScaleQuantizer(nn.Module):
             built_BLC = built_BLC + self.scale_up(code_BlC, k)
             loss = loss + F.mse_loss(built_BLC, target_BLC) / len(self.schedule)
             token_maps.append(tokens_Bl)
+            sums.append(built_BLC.detach())
             norms.append((target_BLC - built_BLC).detach().pow(2).mean())
             inputs.append(low_BlC.detach())
         built_BLC = built_BLC.detach()
         loss = loss + self.config.commitment_weight * F.mse_loss(latent_BLC, built_BLC)
         if generator is not None:
             self._learn_codes(inputs, token_maps, generator)
-        return Quantized(token_maps, latent_BLC + (built_BLC - target_BLC), norms, loss)
+        return Quantized(token_maps, latent_BLC + (built_BLC - target_BLC), sums, norms, loss)
+
+    def coarse(self, latent_BLC: Tensor, quantized: Quantized, scales: int) -> Tensor:
+        """z_1 + .. + z_j of so many scales, (B, L, C), with a straight-through gradient to the encoder.
+
+        The gradient goes by what these scales can hold of the latent: none reaches what only finer ones hold.
+        """
+        held_BLC = torch.zeros_like(latent_BLC)
+        for down_lL, up_Ll in zip(self.down[:scales], self.up[:scales], strict=True):
+            low_BlC = torch.einsum("lL,BLC->BlC", down_lL.detach(), latent_BLC - held_BLC)
+            held_BLC = held_BLC + torch.einsum("Ll,BlC->BLC", up_Ll.detach(), low_BlC)
+        return quantized.sums[scales - 1] + (held_BLC - held_BLC.detach())
 
     @torch.no_grad()
     def _learn_codes(self, inputs: list[Tensor], token_maps: list[Tensor], generator: torch.Generator) -> None:

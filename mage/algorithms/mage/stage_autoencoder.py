@@ -1,8 +1,9 @@
 """Stage 1: what the multi-scale trajectory autoencoder learns from (section 3.1, equations 6 and A.2).
 
-L = sum_t mask_t ||tau_hat_t - tau_t||^2 / (H X) + w ||I(Z) - a_0||^2 / A
+L = sum_t mask_t ||tau_hat_t - tau_t||^2 / (H X) + w ||I(z_1 + .. + z_j) - a_0||^2 / A
     + mean_k ||sg[f] - z_1 - .. - z_k||^2 + beta ||f - sg[Z]||^2
 
+The paper's I reads Z, so j = K, unless `inverse_dynamics.scales` says otherwise.
 With `reweight_by_return` the first two terms of a window are weighed by its R_0, scaled to [0, 1] (Table 23).
 """
 
@@ -53,11 +54,13 @@ class AutoencoderLearning:
         """Returns (loss, info); info holds every term, by name. Given random numbers, the codebook learns, too."""
         batch = self.windows.take(rows_B)
         model, return_B1 = self.autoencoder, batch.condition_BY[:, :1]
-        quantized = model.quantizer.quantize(model.encoder(batch.trajectory_BHX, return_B1), random)
+        latent_BLC, scales = model.encoder(batch.trajectory_BHX, return_B1), self.config.inverse_dynamics.scales
+        quantized = model.quantizer.quantize(latent_BLC, random)
+        read_BLC = quantized.latent_BLC if scales is None else model.quantizer.coarse(latent_BLC, quantized, scales)
         rebuilt_BHX = model.decoder(quantized.latent_BLC, return_B1)
         error_BHX = (rebuilt_BHX - batch.trajectory_BHX).pow(2) * batch.mask_BH.unsqueeze(-1)
         # explicit inverse dynamics learns on true states, as is usual
-        action_BA = model.act(quantized.latent_BLC, batch.condition_BY, batch.trajectory_BHX)
+        action_BA = model.act(read_BLC, batch.condition_BY, batch.trajectory_BHX)
         reweight = self.config.training.reweight_by_return
         weight_B = self.windows.steps.weights(rows_B) if reweight else torch.ones_like(return_B1[:, 0])
         # over B H X, padding included: then the mean over workers' shards is the mean over the batch

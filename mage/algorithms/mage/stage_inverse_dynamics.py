@@ -4,6 +4,10 @@
 
 In stage 1 it sees true Z, which carries the action noise of the behaviour policy; acting, it sees generated Z, whose
 noise is another draw. Learning on generated Z teaches it what of Z to believe.
+
+A Z that is generated whole is a function of (s_0, R_0), whatever the data did there: the least error on it has the
+mean action at (s_0, R_0), for every plan. So that the action belongs to its plan, the coarsest `given_scales` are kept
+from the window itself and only the finer ones are generated, given them.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from torch import Tensor
 
 from mage.algorithms.mage.autoencoder import TrajectoryAutoencoder
 from mage.algorithms.mage.config import MageConfig
+from mage.algorithms.mage.sequence import Windows
 from mage.algorithms.mage.token_choice import TokenChoice, all_rows
 from mage.algorithms.mage.transformer import MultiScaleTransformer
 from mage.data.steps import Steps
@@ -30,8 +35,8 @@ SEED = 0
 class InverseDynamicsLearning:
     """Stage 2b on the steps of a dataset, with all but the inverse dynamics frozen.
 
-    Z is generated as the policy will generate it (greedy, sampled or expected), for all windows or, where there are
-    more than `LARGEST_POOL`, for so many drawn at random.
+    What the window does not give of Z is generated as the policy will generate it (greedy, sampled or expected), for
+    all windows or, where there are more than `LARGEST_POOL`, for so many drawn at random.
     """
 
     def __init__(
@@ -64,7 +69,7 @@ class InverseDynamicsLearning:
     def _error(self, indices_B: Tensor) -> Tensor:
         chosen_B = indices_B % len(self._pool)
         rows_B = self._pool[chosen_B]
-        action_BA = self.autoencoder.act(self._generated[chosen_B], self.data.conditions(rows_B))
+        action_BA = self.autoencoder.act(self._read[chosen_B], self.data.conditions(rows_B))
         return (action_BA - self.data.actions(rows_B)).pow(2).mean()
 
     @cached_property
@@ -74,9 +79,22 @@ class InverseDynamicsLearning:
         return drawn.sort().values.to(self.data.device)
 
     @cached_property
-    def _generated(self) -> Tensor:
-        """Z of every window of the pool, (P, L, C)."""
+    def _read(self) -> Tensor:
+        """What I reads of every window of the pool, (P, L, C)."""
         choose = TokenChoice(self.config.policy, all_rows(torch.Generator().manual_seed(SEED)))
-        conditions = (self.data.conditions(part) for part in self._pool.split(1024))
-        quantizer = self.autoencoder.quantizer
-        return torch.cat([self.transformer.generate(part, quantizer, choose)[1] for part in conditions])
+        return torch.cat([self._read_of(part, choose) for part in self._pool.split(1024)])
+
+    @torch.no_grad()
+    def _read_of(self, rows_B: Tensor, choose: TokenChoice) -> Tensor:
+        model, given = self.autoencoder, self._own_coarse_tokens(rows_B)
+        if len(given) >= (self.config.inverse_dynamics.scales or self.config.autoencoder.num_scales):
+            return model.read(given, model.quantizer.decode(given))
+        conditions_BY = self.data.conditions(rows_B)
+        return model.read(*self.transformer.generate(conditions_BY, model.quantizer, choose, given))
+
+    def _own_coarse_tokens(self, rows_B: Tensor) -> list[Tensor]:
+        scales = self.config.training.inverse_dynamics.given_scales
+        if not scales:
+            return []
+        batch = Windows(self.data, self.config.autoencoder).take(rows_B)
+        return self.autoencoder.encode(batch.trajectory_BHX, batch.condition_BY[:, :1])[:scales]

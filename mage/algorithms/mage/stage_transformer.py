@@ -111,13 +111,15 @@ class TransformerLearning:
         batch = self.windows.take(rows_B)
         model = self.autoencoder
         choose = TokenChoice(self.run.policy, all_rows(torch.Generator().manual_seed(0)))
-        latents = {
-            "true": model.quantizer.decode(self.tokens.take(rows_B)),
-            "generated": self.transformer.generate(batch.condition_BY, model.quantizer, choose)[1],
+        true_maps = self.tokens.take(rows_B)
+        plans = {
+            "true": (true_maps, model.quantizer.decode(true_maps)),
+            "generated": self.transformer.generate(batch.condition_BY, model.quantizer, choose),
         }
+        actions = {name: model.act(model.read(*plan), batch.condition_BY) for name, plan in plans.items()}
         return {
-            f"action_error_{name}_tokens": (model.act(latent_BLC, batch.condition_BY) - batch.action_BA).pow(2).mean()
-            for name, latent_BLC in latents.items()
+            f"action_error_{name}_tokens": (action_BA - batch.action_BA).pow(2).mean()
+            for name, action_BA in actions.items()
         }
 
 

@@ -10,7 +10,7 @@ scales, C code width, V codebook size, D network width.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -84,11 +84,22 @@ class MultiScaleTransformer(nn.Module):
 
     @torch.no_grad()
     def generate(
-        self, condition_BY: Tensor, quantizer: MultiScaleQuantizer, choose: TokenChoice | None = None
+        self,
+        condition_BY: Tensor,
+        quantizer: MultiScaleQuantizer,
+        choose: TokenChoice | None = None,
+        given: Sequence[Tensor] = (),
     ) -> tuple[list[Tensor], Tensor]:
         """Generates K token maps with a key-value cache: one pass per scale, each over that scale's tokens only.
 
-        Returns the token maps and Z = z_1 + .. + z_K (B, L, C).
+        Args:
+            condition_BY: (R_0, s_0), normalised.
+            quantizer: of the frozen autoencoder.
+            choose: turns logits into tokens; by default the likeliest.
+            given: the coarsest token maps m_1..m_j, from which it goes on.
+
+        Returns:
+            The token maps and Z = z_1 + .. + z_K (B, L, C).
         """
         choose = choose or TokenChoice()
         conditions = self._embed_conditions(condition_BY)
@@ -101,7 +112,10 @@ class MultiScaleTransformer(nn.Module):
             for block, cache in zip(self.blocks, caches, strict=True):
                 # no mask: the cache holds coarser scales only, and tokens of one scale all see each other
                 hidden_BlD = block(hidden_BlD, cache=cache)
-            tokens_Bl, code_BlC = choose(self.head(self.norm(hidden_BlD)), quantizer.codebook_VC)
+            if k < len(given):
+                tokens_Bl, code_BlC = given[k], quantizer.lookup(given[k])
+            else:
+                tokens_Bl, code_BlC = choose(self.head(self.norm(hidden_BlD)), quantizer.codebook_VC)
             token_maps.append(tokens_Bl)
             built_BLC = add(built_BLC, quantizer.scale_up(code_BlC, k))
         assert built_BLC is not None

@@ -99,7 +99,7 @@ def test_shuffling_z_widens_the_gap_that_l_cond_looks_at(data: dict) -> None:
 
 def test_the_gap_is_the_mean_over_its_parts_and_the_adapters_change_it(agent: Mage, trainer: Trainer) -> None:
     condition_BY = trainer.data.conditions(torch.arange(64))
-    latent_BLC, _ = decide(agent, condition_BY)
+    latent_BLC = decide(agent, condition_BY).latent_BLC
     gap = condition_gap(agent, latent_BLC, condition_BY)
     parts = (gap["adapted"]["return"] + condition_BY[:, 1:].shape[1] * gap["adapted"]["state"]) / condition_BY.shape[1]
     assert gap["adapted"]["all"] == pytest.approx(parts, rel=1e-4)

@@ -111,6 +111,22 @@ def test_the_loss_commits_the_encoder_and_teaches_the_scale_matrices() -> None:
         assert matrix.grad.abs().max() > 0
 
 
+def test_the_coarse_scales_are_a_sum_of_their_codes_and_teach_only_what_they_hold() -> None:
+    model, latent_BLC = quantizer(), random(3, 8, 8).requires_grad_()
+    quantized = model.quantize(latent_BLC)
+    for scales in (1, 2, 3):
+        coarse_BLC = model.coarse(latent_BLC, quantized, scales)
+        torch.testing.assert_close(coarse_BLC, model.decode(quantized.token_maps[:scales]))
+    (gradient_BLC,) = torch.autograd.grad(
+        (model.coarse(latent_BLC, quantized, 1) * random(3, 8, 8, seed=1)).sum(), latent_BLC
+    )
+    # one token a window: every place of f counts as it enters that token, and in no other way
+    weight_L = model.down[0].detach()[0]
+    ratio_BLC = gradient_BLC / weight_L[:, None]
+    torch.testing.assert_close(ratio_BLC, ratio_BLC[:, :1].expand_as(ratio_BLC), atol=1e-4, rtol=1e-3)
+    assert not model.down[0].grad and not model.up[0].grad
+
+
 @given(st.integers(1, 24), st.integers(1, 24))
 def test_averaging_and_interpolation_keep_a_constant_constant(a: int, b: int) -> None:
     coarse, fine = min(a, b), max(a, b)

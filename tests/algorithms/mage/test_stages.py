@@ -2,24 +2,27 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from mage.algorithms.mage.adapter import AdaptedDecoder, Adapter
 from mage.algorithms.mage.algorithm import Mage
-from mage.algorithms.mage.config import MageConfig
+from mage.algorithms.mage.config import MageConfig, PolicyConfig
 from mage.algorithms.mage.quantizer import codebook_use
 from mage.algorithms.mage.sequence import Windows
 from mage.algorithms.mage.stage_autoencoder import AutoencoderLearning
 from mage.algorithms.mage.stage_inverse_dynamics import InverseDynamicsLearning
 from mage.algorithms.mage.stage_transformer import TransformerLearning
-from mage.algorithms.mage.token_choice import TokenChoice
+from mage.algorithms.mage.token_choice import TokenChoice, all_rows
 from mage.algorithms.mage.true_tokens import TrueTokens
 from mage.config import make_config
+from mage.data.trajectories import Trajectories
 from mage.interface import ONE, Stage
 from mage.training.engine import Engine
 from mage.training.trainer import Trainer
+from tests.data.builders import make_trajectories
 
 INDICES = torch.arange(0, 12_000, 200)
 COARSER_TOKENS = ("data", "generated")
@@ -264,6 +267,78 @@ def test_stage_2b_teaches_the_inverse_dynamics_alone_on_generated_latents(tiny_t
     torch.testing.assert_close(loss, expected)
     names = {f"autoencoder.inverse_dynamics.{name}" for name, _ in model.inverse_dynamics.named_parameters()}
     assert touched(agent) == names
+
+
+def test_stage_2b_keeps_the_coarse_tokens_of_the_window_and_generates_the_finer_ones(tiny_trainer: Trainer) -> None:
+    agent = networks(tiny_trainer, "training.inverse_dynamics.given_scales=2")
+    learning = InverseDynamicsLearning(agent.autoencoder, agent.transformer, agent.config, tiny_trainer.data)
+    loss, _ = learning.loss(INDICES, generator())
+    batch, model = windows(tiny_trainer).take(INDICES), agent.autoencoder
+    own = model.encode(batch.trajectory_BHX, batch.condition_BY[:, :1])
+    maps, latent_BLC = agent.transformer.generate(batch.condition_BY, model.quantizer, given=own[:2])
+    assert torch.equal(maps[1], own[1]) and not torch.equal(maps[2], own[2])
+    expected = (model.act(latent_BLC, batch.condition_BY) - batch.action_BA).pow(2).mean()
+    torch.testing.assert_close(loss, expected)
+
+
+def test_i_of_the_coarsest_scale_learns_on_it_in_stage_1_and_2b(tiny_trainer: Trainer) -> None:
+    coarse = ["inverse_dynamics.scales=1", "training.inverse_dynamics.given_scales=1"]
+    batch = windows(tiny_trainer).take(INDICES)
+    first = stage_1(tiny_trainer, *coarse)
+    model = copy.deepcopy(first.autoencoder)
+    maps = model.encode(batch.trajectory_BHX, batch.condition_BY[:, :1])
+    action_BA = model.act(model.quantizer.decode(maps[:1]), batch.condition_BY)
+    expected = (action_BA - batch.action_BA).pow(2).mean()
+    torch.testing.assert_close(first.loss(INDICES, generator())[1]["inverse_dynamics_error"], expected)
+    agent = networks(tiny_trainer, *coarse)
+    last = InverseDynamicsLearning(agent.autoencoder, agent.transformer, agent.config, tiny_trainer.data)
+    torch.testing.assert_close(last.loss(INDICES, generator())[0], expected)
+
+
+def test_where_the_data_goes_two_ways_the_action_is_that_of_the_plan() -> None:
+    # all episodes start at one state and have one return, so that neither says which way a window goes
+    data = make_fork(episodes=60, steps=12)
+    stage = {"batch_size": 64, "learning_rate": 4e-3, "warmup_steps": 5}
+    config = make_config(
+        {
+            "autoencoder": {"horizon": 8, "latent_stride": 2, "num_scales": 2, "scales": [1, 4], "codebook_size": 16},
+            "inverse_dynamics": {"inputs": "latent_and_observation", "scales": 1},
+            "transformer": {"depth": 1, "condition_weight": 0.0},
+            "training": {
+                "autoencoder": stage | {"steps": 150},
+                "transformer": stage | {"steps": 80},
+                "inverse_dynamics": stage | {"steps": 150, "given_scales": 1},
+                "device": "cpu",
+            },
+        }
+    )
+    trainer = Trainer(data, config, seed=0)
+    trainer.advance(trainer.total_steps)
+    agent = trainer.policy().agent
+    assert isinstance(agent, Mage)
+    condition_BY = trainer.data.conditions(torch.zeros(200, dtype=torch.long))  # the fork
+    draw = TokenChoice(PolicyConfig(sampling="sample"), all_rows(generator()))
+    plan = agent.decide(condition_BY, draw)
+    with torch.no_grad():
+        planned_BX = agent.decoder(plan.latent_BLC, condition_BY[:, :1])[:, -1]
+    went_B, will_B = plan.action_BA[:, 0] > 0, planned_BX[:, 1] > trainer.data.conditions(torch.tensor([0]))[0, 1]
+    assert 0.2 < float(will_B.float().mean()) < 0.8
+    assert float((went_B == will_B).float().mean()) > 0.95
+    assert float(plan.action_BA[:, 0].abs().mean()) > 0.7
+
+
+def make_fork(episodes: int, steps: int) -> Trajectories:
+    """Half of the episodes go left from 0, half right, and all earn 1 at their last step."""
+    ways_E = np.where(np.arange(episodes) % 2 == 0, 1.0, -1.0).astype(np.float32)
+    places_ET = ways_E[:, None] * np.arange(steps, dtype=np.float32)
+    rewards_ET = np.zeros((episodes, steps), np.float32)
+    rewards_ET[:, -1] = 1.0
+    return make_trajectories(
+        [steps] * episodes,
+        observations=np.stack([places_ET.reshape(-1), np.zeros(episodes * steps, np.float32)], 1),
+        actions=np.repeat(ways_E, steps)[:, None],
+        rewards=rewards_ET.reshape(-1),
+    )
 
 
 def test_tokens_kept_are_the_tokens_encoded_as_they_are_drawn(tiny_trainer: Trainer) -> None:

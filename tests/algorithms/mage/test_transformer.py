@@ -52,6 +52,21 @@ def test_generation_with_the_cache_equals_the_pass_without_it_token_for_token(
     torch.testing.assert_close(latent_BLC, codes.decode(maps))
 
 
+@pytest.mark.parametrize("given_scales", [1, 2, 3])
+def test_generation_goes_on_from_the_token_maps_that_it_is_given(given_scales: int) -> None:
+    model, codes, condition_BY = precise((1, 3, 8), "all_scales", 0)
+    given = token_maps()[:given_scales]
+    maps, latent_BLC = model.generate(condition_BY, codes, given=given)
+    free, _ = model.generate(condition_BY, codes)
+    assert all(torch.equal(own, kept) for own, kept in zip(given, maps, strict=False))
+    assert not any(torch.equal(one, other) for one, other in zip(maps, free, strict=True))
+    with torch.no_grad():
+        logits_BTV = model(maps, condition_BY, codes)
+    first = sum(model.schedule[:given_scales])
+    assert torch.equal(logits_BTV[:, first:].argmax(-1), torch.cat(maps, 1)[:, first:])
+    torch.testing.assert_close(latent_BLC, codes.decode(maps))
+
+
 def test_the_tokens_that_these_tests_generate_are_not_all_alike() -> None:
     maps, _ = transformer().generate(conditions(), quantizer())
     assert len(torch.cat(maps, 1).unique()) > 3
