@@ -8,6 +8,10 @@ import pytest
 
 from mage.config import load_config
 
+SINCE = {("paper", "mage"): ["transformer.condition_latent=teacher_forced"]}
+SINCE["default", "mage"] = SINCE["paper", "mage"]
+"""What presets have changed since, and how to ask for what they were; the results of then keep their names."""
+
 ROWS: list[dict[str, Any]] = json.loads(Path(__file__).with_name("config_hashes.json").read_text())
 
 
@@ -17,5 +21,6 @@ def test_every_configuration_keeps_the_hash_and_the_stages_of_version_0_1(preset
     rows = [row for row in ROWS if (row["preset"], row["algorithm"]) == (preset, algorithm)]
     assert len(rows) == 28
     for row in rows:
-        config = load_config(preset, [f"algorithm={algorithm}", *row["overrides"]], row["domain"])
+        then = SINCE.get((preset, algorithm), [])
+        config = load_config(preset, [f"algorithm={algorithm}", *then, *row["overrides"]], row["domain"])
         assert (config.hash(), list(config.stages)) == (row["hash"], row["stages"]), row

@@ -102,6 +102,12 @@ class TransformerConfig(Component):
         "data", description="what the finer scales are trained on: true tokens, or the own Gumbel draws of Algorithm 5"
     )
     condition_weight: float = Field(0.1, ge=0, description="lambda_cond of Algorithm 5; 0 leaves L_cond out (Table 26)")
+    condition_latent: Annotated[Literal["teacher_forced", "free_running"], ADDED] = Field(
+        "teacher_forced",
+        description="the Z that L_cond judges: of a second pass in which every scale follows from the draws of the "
+        "coarser ones, as Algorithm 5 has it (free_running); or the sum of the teacher-forced pass's draws, which is a "
+        "Z that nobody will generate, at half the cost",
+    )
     return_in_condition_loss: bool = Field(True, description="L_cond on (R_0, s_0), or on s_0 alone (Table 7)")
     condition_path: Literal["adapters", "decoder"] = Field(
         "adapters", description="what L_cond tunes beside the transformer (Table 22)"

@@ -3,9 +3,11 @@
     L = cross-entropy of all true tokens / T + lambda ||D'(Z, R_0)_0 - (R_0, s_0)||^2 / Y
 
 Z is read off the predicted distributions through straight-through Gumbel-softmax, so the second term teaches the
-transformer (and the adapters of D') and nothing of the frozen autoencoder. True tokens are fed in (teacher forcing),
-as in VAR; with `coarser_tokens: generated` every scale is predicted from the draws of the coarser ones, as Algorithm 5
-is printed.
+transformer (and the adapters of D') and nothing of the frozen autoencoder. The cross-entropy is teacher-forced, as in
+VAR. Draws of that pass correct the true coarser scales, so that their sum is a Z that is never generated: with
+`condition_latent: free_running` Z comes from a pass of its own, in which every scale is predicted from the draws of
+the coarser ones. With `coarser_tokens: generated` there is that pass alone, as Algorithm 5 is printed; its
+cross-entropy then asks for the true residual of a sum that was drawn.
 
 Shape suffixes: B batch, T tokens of all scales, V codebook size, L latent length, C code width, Y = 1 + S values of the
 condition (R_0, s_0).
@@ -80,16 +82,21 @@ class TransformerLearning:
         """Logits of all scales and, where L_cond wants it, Z (B, L, C) of their Gumbel draws."""
         quantizer = self.autoencoder.quantizer
         if self.config.coarser_tokens == "generated":
-            logits_BTV, latent_BLC = self.transformer.unroll(
-                condition_BY, quantizer, lambda logits: self._draw(logits, random)
-            )
+            logits_BTV, latent_BLC = self._unroll(condition_BY, random)
             return logits_BTV, latent_BLC if self.adapted_decoder is not None else None
         logits_BTV = self.transformer(token_maps, condition_BY, quantizer)
         if self.adapted_decoder is None:
             return logits_BTV, None
+        if self.config.condition_latent == "free_running":
+            return logits_BTV, self._unroll(condition_BY, random)[1]
         codes_BTC = self._draw(logits_BTV, random) @ quantizer.codebook_VC
         scales = codes_BTC.split(self.transformer.schedule, dim=1)
         return logits_BTV, torch.stack([quantizer.scale_up(codes, k) for k, codes in enumerate(scales)]).sum(0)
+
+    def _unroll(self, condition_BY: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        return self.transformer.unroll(
+            condition_BY, self.autoencoder.quantizer, lambda logits: self._draw(logits, random)
+        )
 
     def _draw(self, logits_BTV: Tensor, random: torch.Generator) -> Tensor:
         return straight_through_gumbel(logits_BTV, self.config.gumbel_temperature, random)

@@ -15,7 +15,7 @@ from mage.algorithms.mage.sequence import Windows
 from mage.algorithms.mage.stage_autoencoder import AutoencoderLearning
 from mage.algorithms.mage.stage_inverse_dynamics import InverseDynamicsLearning
 from mage.algorithms.mage.stage_transformer import TransformerLearning
-from mage.algorithms.mage.token_choice import TokenChoice, all_rows
+from mage.algorithms.mage.token_choice import TokenChoice, all_rows, gumbel
 from mage.algorithms.mage.true_tokens import TrueTokens
 from mage.config import make_config
 from mage.data.trajectories import Trajectories
@@ -193,6 +193,29 @@ def test_the_condition_loss_alone_reaches_adapters_and_the_logits_of_every_scale
     assert not missed, missed
     assert touched(adapted) == {name for name, _ in adapted.named_parameters()}
     assert all(parameter.grad is None for parameter in learning.autoencoder.parameters())
+
+
+def test_a_free_running_latent_is_one_that_is_generated_and_leaves_the_cross_entropy_alone(
+    tiny_trainer: Trainer,
+) -> None:
+    cold = "transformer.gumbel_temperature=0.01"
+    forced, free = (
+        stage_2(tiny_trainer, cold, f"transformer.condition_latent={latent}")
+        for latent in ("teacher_forced", "free_running")
+    )
+    cross_entropies = [learning.loss(INDICES, generator())[1]["cross_entropy"] for learning in (forced, free)]
+    assert torch.equal(*cross_entropies)
+    # the same draws, scale by scale, with what they build fed back
+    condition_BY, quantizer = free.windows.steps.conditions(INDICES), free.autoencoder.quantizer
+    uniform = generator()
+
+    def draw(logits_BlV: Tensor, codebook_VC: Tensor) -> tuple[Tensor, Tensor]:
+        tokens_Bl = (logits_BlV + gumbel(torch.rand(logits_BlV.shape, generator=uniform))).argmax(-1)
+        return tokens_Bl, codebook_VC[tokens_Bl]
+
+    _, generated_BLC = free.transformer.generate(condition_BY, quantizer, draw)  # type: ignore[arg-type]
+    torch.testing.assert_close(predict(free, INDICES), generated_BLC, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(predict(forced, INDICES), generated_BLC, atol=0.1)
 
 
 def test_where_the_decoder_is_tuned_it_is_the_only_part_of_the_autoencoder_that_learns(tiny_trainer: Trainer) -> None:
