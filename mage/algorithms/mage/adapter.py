@@ -5,6 +5,7 @@ Shape suffixes: B batch, L latent length, C code width, D network width, H horiz
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -35,7 +36,8 @@ class Adapter(nn.Module):
 
 class AdaptedDecoder(nn.Module):
     """D'(Z, R_0): the decoder of stage 1 with one adapter after each of its blocks. Only the adapters are its
-    parameters; without adapters (`condition_path: decoder`, Table 22) it is the decoder itself.
+    parameters; without adapters (`condition_path: decoder`, Table 22) it is the decoder itself. Where D does not see
+    R_0 (`return_in_decoder: false`, Table 7), neither does D'.
     """
 
     def __init__(self, decoder: Decoder, width: int, config: TransformerConfig) -> None:
@@ -53,8 +55,11 @@ class AdaptedDecoder(nn.Module):
     def forward(self, latent_BLC: Tensor, return_to_go_B1: Tensor) -> Tensor:
         """(B, L, C), (B, 1) -> (B, H, X)."""
 
+        # a decoder without R_0 has adapters without it: else they would copy it, and L_cond ask nothing of Z for it
+        heard_B1 = torch.zeros_like(return_to_go_B1) if self.decoder.embed_return is None else return_to_go_B1
+
         def adapt(index: int, hidden_BLD: Tensor) -> Tensor:
-            adapted: Tensor = self.adapters[index](hidden_BLD, return_to_go_B1)
+            adapted: Tensor = self.adapters[index](hidden_BLD, heard_B1)
             return adapted
 
         trajectory_BHX: Tensor = self.decoder(latent_BLC, return_to_go_B1, adapt if len(self.adapters) else None)

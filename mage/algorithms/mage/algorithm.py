@@ -73,13 +73,11 @@ class Mage(Algorithm[MageConfig]):
         """The target return, unless it reaches neither the tokens nor the action (Tables 7, 19 and 23)."""
         config = self.config
         chooses_by_state = config.policy.candidates > 1 and config.policy.select == "observation"
-        # D' has R_0 in its adapters, too, whatever D has
-        adapted = config.transformer.condition_weight > 0 and config.transformer.condition_path == "adapters"
+        decodes = config.inverse_dynamics.inputs == "trajectory" or chooses_by_state
         sees = (
             config.transformer.return_condition != "none"
             or config.inverse_dynamics.inputs == "latent_and_condition"
-            or (config.inverse_dynamics.inputs == "trajectory" and config.autoencoder.return_in_decoder)
-            or (chooses_by_state and (config.autoencoder.return_in_decoder or adapted))
+            or (decodes and config.autoencoder.return_in_decoder)
         )
         return "return" if sees else None
 
@@ -91,7 +89,9 @@ class Mage(Algorithm[MageConfig]):
             TransformerLearning(self.transformer, self.autoencoder, self.adapted_decoder, config, windows).stage(),
         ]
         if config.training.inverse_dynamics.steps:
-            stages.append(InverseDynamicsLearning(self.autoencoder, self.transformer, config, data).stage())
+            stages.append(
+                InverseDynamicsLearning(self.autoencoder, self.transformer, self.decoder, config, data).stage()
+            )
         if self.critic is not None:
             stages.append(CriticLearning(self.critic, config, data).stage())
         return stages
@@ -118,12 +118,16 @@ class Mage(Algorithm[MageConfig]):
         repeated_NY = condition_BY.repeat_interleave(candidates, 0)
         token_maps, latent_NLC = self.transformer.generate(repeated_NY, self.autoencoder.quantizer, choose)
         read_NLC = self.autoencoder.read(token_maps, latent_NLC)
-        actions_NA = self.autoencoder.act(read_NLC, repeated_NY)
+        actions_NA = self.act_on(read_NLC, repeated_NY)
         if candidates == 1:
             return Plan(latent_NLC, actions_NA, read_NLC)
         merit_BN = self._merit(latent_NLC, actions_NA, repeated_NY).view(-1, candidates)
         best_B = merit_BN.argmax(1) + torch.arange(len(merit_BN), device=self.device) * candidates
         return Plan(latent_NLC[best_B], actions_NA[best_B], read_NLC[best_B])
+
+    def act_on(self, read_BLC: Tensor, condition_BY: Tensor) -> Tensor:
+        """The action (B, A) of what I reads of a plan, not yet clipped; explicit I reads what D' decodes (Table 19)."""
+        return self.autoencoder.act(read_BLC, condition_BY, decoder=self.decoder)
 
     def _merit(self, latent_NLC: Tensor, actions_NA: Tensor, condition_NY: Tensor) -> Tensor:
         """By what the best candidate is chosen: the critic's value, or how near the decoded s_0 is to the state."""

@@ -111,13 +111,19 @@ class TrajectoryAutoencoder(nn.Module):
         scales = self.dynamics.scales
         return latent_BLC if scales is None else self.quantizer.decode(token_maps[:scales])
 
-    def act(self, latent_BLC: Tensor, condition_BY: Tensor, trajectory_BHX: Tensor | None = None) -> Tensor:
+    def act(
+        self,
+        latent_BLC: Tensor,
+        condition_BY: Tensor,
+        trajectory_BHX: Tensor | None = None,
+        decoder: nn.Module | None = None,
+    ) -> Tensor:
         """The action to take now, (B, A), read off a latent trajectory Z = z_1 + .. + z_K (equation 6), or off what
         `read` leaves of it.
 
         By `inverse_dynamics.inputs` it is I(Z); I(Z, s_0) or I(Z, R_0, s_0), which are ours: Z carries the behaviour
         policy's action noise, and a generated Z is one draw of it; or the explicit I(s_0, s_1) of Table 19, with s_1
-        from `trajectory_BHX`, by default D(Z, R_0).
+        from `trajectory_BHX` or else decoded from Z by `decoder`, which is D' as soon as there is one, D by default.
         """
         features = [latent_BLC.flatten(1)]
         if self.dynamics.inputs == "latent_and_observation":
@@ -126,7 +132,7 @@ class TrajectoryAutoencoder(nn.Module):
             features.append(condition_BY)
         elif self.dynamics.inputs == "trajectory":
             if trajectory_BHX is None:
-                trajectory_BHX = self.decoder(latent_BLC, condition_BY[:, :1])
+                trajectory_BHX = (decoder or self.decoder)(latent_BLC, condition_BY[:, :1])
             features = [condition_BY[:, 1:], trajectory_BHX[:, 1, self.layout["state"]]]
         action_BA: Tensor = self.inverse_dynamics(torch.cat(features, 1))
         return action_BA

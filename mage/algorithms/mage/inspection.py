@@ -85,7 +85,7 @@ def probe_actions(agent: Mage, batch: Batch, read: dict[str, Tensor], generated_
 
     Shuffling gives every window the Z of another one; where that changes nothing, I ignores Z.
     """
-    actions = {name: chunked(agent.autoencoder.act, part, batch.condition_BY) for name, part in read.items()}
+    actions = {name: chunked(agent.act_on, part, batch.condition_BY) for name, part in read.items()}
     actions["generated"] = generated_BA
     errors = {name: float((action_BA - batch.action_BA).pow(2).mean()) for name, action_BA in actions.items()}
     return {"variance": float(batch.action_BA.var(0, correction=0).mean()), **errors}

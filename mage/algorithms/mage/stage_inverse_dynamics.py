@@ -15,7 +15,7 @@ from __future__ import annotations
 from functools import cached_property
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mage.algorithms.mage.autoencoder import TrajectoryAutoencoder
 from mage.algorithms.mage.config import MageConfig
@@ -40,9 +40,15 @@ class InverseDynamicsLearning:
     """
 
     def __init__(
-        self, autoencoder: TrajectoryAutoencoder, transformer: MultiScaleTransformer, config: MageConfig, data: Steps
+        self,
+        autoencoder: TrajectoryAutoencoder,
+        transformer: MultiScaleTransformer,
+        decoder: nn.Module,
+        config: MageConfig,
+        data: Steps,
     ) -> None:
-        self.autoencoder, self.transformer, self.config, self.data = autoencoder, transformer, config, data
+        self.autoencoder, self.transformer, self.decoder = autoencoder, transformer, decoder
+        self.config, self.data = config, data
 
     def stage(self) -> Stage:
         """As the trainer runs it."""
@@ -69,7 +75,7 @@ class InverseDynamicsLearning:
     def _error(self, indices_B: Tensor) -> Tensor:
         chosen_B = indices_B % len(self._pool)
         rows_B = self._pool[chosen_B]
-        action_BA = self.autoencoder.act(self._read[chosen_B], self.data.conditions(rows_B))
+        action_BA = self.autoencoder.act(self._read[chosen_B], self.data.conditions(rows_B), decoder=self.decoder)
         return (action_BA - self.data.actions(rows_B)).pow(2).mean()
 
     @cached_property

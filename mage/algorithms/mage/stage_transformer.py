@@ -123,7 +123,10 @@ class TransformerLearning:
             "true": (true_maps, model.quantizer.decode(true_maps)),
             "generated": self.transformer.generate(batch.condition_BY, model.quantizer, choose),
         }
-        actions = {name: model.act(model.read(*plan), batch.condition_BY) for name, plan in plans.items()}
+        actions = {
+            name: model.act(model.read(*plan), batch.condition_BY, decoder=self.adapted_decoder)
+            for name, plan in plans.items()
+        }
         return {
             f"action_error_{name}_tokens": (action_BA - batch.action_BA).pow(2).mean()
             for name, action_BA in actions.items()

@@ -42,6 +42,16 @@ def test_where_the_decoder_itself_is_tuned_there_are_no_adapters() -> None:
     assert torch.equal(model(latent_BLC, return_B1), model.decoder(latent_BLC, return_B1))
 
 
+def test_where_the_decoder_does_not_see_the_return_its_adapters_do_not_either() -> None:
+    for with_return in (True, False):
+        torch.manual_seed(0)
+        model = AdaptedDecoder(autoencoder(return_in_decoder=with_return).decoder, 16, transformer_config())
+        for adapter in model.adapters:
+            awaken(adapter)
+        low, high = (model(random(3, 8, 8), torch.full((3, 1), value)) for value in (-1.0, 1.0))
+        assert torch.equal(low, high) != with_return
+
+
 def test_a_trained_adapter_listens_to_the_return() -> None:
     adapter, hidden_BLD = awaken(adapted().adapters[0]), random(3, 8, 16)
     assert not torch.allclose(adapter(hidden_BLD, torch.zeros(3, 1)), adapter(hidden_BLD, torch.ones(3, 1)))

@@ -141,6 +141,25 @@ def test_an_unconditional_transformer_acts_alike_whatever_is_asked_of_it(
     np.testing.assert_array_equal(low, high)
 
 
+def test_explicit_inverse_dynamics_read_what_the_adapted_decoder_makes_of_z(
+    tiny_policy: Policy, observations: np.ndarray
+) -> None:
+    agent = untrained(tiny_policy, "inverse_dynamics.inputs=trajectory")
+    assert agent.adapted_decoder is not None
+    for parameter in agent.adapted_decoder.parameters():
+        torch.nn.init.normal_(parameter)
+    condition_BY = condition(agent, observations, 7.0)
+    _, latent_BLC = agent.transformer.generate(condition_BY, agent.autoencoder.quantizer)
+    with torch.no_grad():
+        by_d, by_adapted = (
+            agent.autoencoder.act(latent_BLC, condition_BY, decoder(latent_BLC, condition_BY[:, :1]))
+            for decoder in (agent.autoencoder.decoder, agent.adapted_decoder)
+        )
+    actions = act(agent, tiny_policy, observations, 7.0)
+    np.testing.assert_allclose(actions, by_adapted, atol=1e-6)
+    assert not np.allclose(actions, by_d, atol=1e-2)
+
+
 UNASKED = ("transformer.return_condition=none", "inverse_dynamics.inputs=latent")
 BY_STATE = ("policy.sampling=sample", "policy.candidates=4")
 

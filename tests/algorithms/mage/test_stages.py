@@ -78,6 +78,10 @@ def learning_of(agent: Mage, trainer: Trainer) -> TransformerLearning:
     return TransformerLearning(agent.transformer, agent.autoencoder, agent.adapted_decoder, agent.config, data)
 
 
+def stage_2b(agent: Mage, trainer: Trainer) -> InverseDynamicsLearning:
+    return InverseDynamicsLearning(agent.autoencoder, agent.transformer, agent.decoder, agent.config, trainer.data)
+
+
 def predict(learning: TransformerLearning, rows_B: Tensor) -> Tensor:
     """Z of the Gumbel draws for these windows."""
     token_maps, condition_BY = learning.tokens.take(rows_B), learning.windows.steps.conditions(rows_B)
@@ -280,7 +284,7 @@ def test_without_a_weight_there_is_no_condition_loss_and_there_are_no_adapters(t
 @pytest.mark.parametrize("sampling", ["greedy", "expected"])
 def test_stage_2b_teaches_the_inverse_dynamics_alone_on_generated_latents(tiny_trainer: Trainer, sampling: str) -> None:
     agent = networks(tiny_trainer, f"policy.sampling={sampling}")
-    learning = InverseDynamicsLearning(agent.autoencoder, agent.transformer, agent.config, tiny_trainer.data)
+    learning = stage_2b(agent, tiny_trainer)
     begin(learning.stage(), agent)
     loss, _ = learning.loss(INDICES, generator())
     loss.backward()
@@ -294,7 +298,7 @@ def test_stage_2b_teaches_the_inverse_dynamics_alone_on_generated_latents(tiny_t
 
 def test_stage_2b_keeps_the_coarse_tokens_of_the_window_and_generates_the_finer_ones(tiny_trainer: Trainer) -> None:
     agent = networks(tiny_trainer, "training.inverse_dynamics.given_scales=2")
-    learning = InverseDynamicsLearning(agent.autoencoder, agent.transformer, agent.config, tiny_trainer.data)
+    learning = stage_2b(agent, tiny_trainer)
     loss, _ = learning.loss(INDICES, generator())
     batch, model = windows(tiny_trainer).take(INDICES), agent.autoencoder
     own = model.encode(batch.trajectory_BHX, batch.condition_BY[:, :1])
@@ -314,7 +318,7 @@ def test_i_of_the_coarsest_scale_learns_on_it_in_stage_1_and_2b(tiny_trainer: Tr
     expected = (action_BA - batch.action_BA).pow(2).mean()
     torch.testing.assert_close(first.loss(INDICES, generator())[1]["inverse_dynamics_error"], expected)
     agent = networks(tiny_trainer, *coarse)
-    last = InverseDynamicsLearning(agent.autoencoder, agent.transformer, agent.config, tiny_trainer.data)
+    last = stage_2b(agent, tiny_trainer)
     torch.testing.assert_close(last.loss(INDICES, generator())[0], expected)
 
 
