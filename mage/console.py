@@ -182,11 +182,14 @@ def print_counts(location: str | Path) -> None:
 def print_comparison(comparison: pd.DataFrame) -> None:
     """`mage.results.compare`, and below it what keeps a measured and a published number apart."""
     measured = ("scenario", "algorithm", "dataset", "of", "measured", "seeds x episodes")
-    published = ("published MAGE", "best other published", "tables")
+    published = ("published", "MAGE published", "best other published", "tables")
     rows: list[dict[Any, Any]] = comparison.to_dict("records")
     print_table(measured + published, [_comparison_row(row) for row in rows])
     print("\nmeasured: the best of so many configurations, ± standard error over training seeds if several.")
-    print("published: as printed in the paper, over 5 training seeds; its baselines come from several sources.")
+    print(
+        "published: of the same algorithm, as printed in the paper, over 5 training seeds; its baselines come from "
+        "several sources."
+    )
     for row in rows:
         if row["scenario"] not in scenarios.names():
             print(f"{row['scenario']}: no scenario of the paper.")
@@ -206,8 +209,9 @@ def cell(value: Any, is_measure: bool = False) -> str:
 def _comparison_row(row: dict[Any, Any]) -> tuple[str, ...]:
     # a data frame mixes whole numbers with NaN as floats
     per_seed = row["measured_episodes"] / row["measured_seeds"]
-    known = row["published_mean"] == row["published_mean"]
+    known = row["baseline_mean"] == row["baseline_mean"]
     baseline = f"{row['baseline_method']} {_estimate(row, 'baseline', 'error')}" if known else "-"
+    tables = [cell(row[f"{kind}_table"]) for kind in ("published", "mage", "baseline")]
     return (
         row["scenario"],
         row["algorithm"],
@@ -216,8 +220,9 @@ def _comparison_row(row: dict[Any, Any]) -> tuple[str, ...]:
         _estimate(row, "measured", "standard_error"),
         f"{row['measured_seeds']} x {per_seed:g}",
         _estimate(row, "published", "error"),
+        _estimate(row, "mage", "error"),
         baseline,
-        f"{cell(row['published_table'])}, {cell(row['baseline_table'])}" if known else "-",
+        ", ".join(tables) if any(table != "-" for table in tables) else "-",
     )
 
 

@@ -61,8 +61,9 @@ def compare(results: pd.DataFrame, published: pd.DataFrame | None = None) -> pd.
 
     Columns: scenario, algorithm, config_hash, dataset_id; measured_* (mean, standard_error, seeds, episodes,
     success_rate); configurations, how many the best was chosen from, which flatters it; published_* (metric, mean,
-    error, seeds, episodes_per_seed, table) for MAGE; baseline_* (method, mean, error, table) for the best other method.
-    A scenario that is not in the paper has NaN there.
+    error, seeds, episodes_per_seed, table) for the same algorithm, where the paper has it under that name (`dt` is its
+    DT); mage_* (mean, error, table) for MAGE, whatever was measured; baseline_* (method, mean, error, table) for the
+    best other method. What is not in the paper is NaN there.
 
     Args:
         results: as from `load`.
@@ -74,20 +75,30 @@ def compare(results: pd.DataFrame, published: pd.DataFrame | None = None) -> pd.
     tried = configurations.groupby(group, dropna=False).size().rename("configurations").reset_index()
     measured = ["mean", "standard_error", "seeds", "episodes", "success_rate"]
     table = best[[*CONFIGURATION, *measured]].rename(columns={name: f"measured_{name}" for name in measured})
-    paper = _paper_columns(published_results() if published is None else published)
-    return table.merge(tried, on=group, how="left").merge(paper, on="scenario", how="left")
-
-
-def _paper_columns(published: pd.DataFrame) -> pd.DataFrame:
-    """One row a scenario: the paper's MAGE and its strongest other method, each from the first table that has it."""
-    scores = published[published["metric"].isin(["normalized_score", "success_rate"])]
-    is_mage = scores["method"].str.split().str[0] == "MAGE"
-    mage = scores[scores["method"] == "MAGE"].sort_values("table").drop_duplicates("scenario")
-    strongest = scores[~is_mage].sort_values(["mean", "table"], ascending=[False, True]).drop_duplicates("scenario")
-    mage = mage[["scenario", "metric", "mean", "error", "seeds", "episodes_per_seed", "table"]]
-    strongest = strongest[["scenario", "method", "mean", "error", "table"]]
-    return mage.rename(columns=lambda name: name if name == "scenario" else f"published_{name}").merge(
-        strongest.rename(columns=lambda name: name if name == "scenario" else f"baseline_{name}"),
-        on="scenario",
-        how="left",
+    table = table.merge(tried, on=group, how="left")
+    scores = published_results() if published is None else published
+    scores = scores[scores["metric"].isin(["normalized_score", "success_rate"])]
+    # an ablation of MAGE has a name of more words, and is neither MAGE nor another method
+    is_mage, is_other = scores["method"] == "MAGE", scores["method"].str.split().str[0] != "MAGE"
+    own = _first_tables(scores, ["scenario", "method"])
+    own["algorithm"] = own["method"].str.lower()
+    strongest = scores[is_other].sort_values(["mean", "table"], ascending=[False, True]).drop_duplicates("scenario")
+    protocol = ["metric", "mean", "error", "seeds", "episodes_per_seed", "table"]
+    return (
+        table.merge(_named(own, "published", ["scenario", "algorithm"], protocol), how="left")
+        .merge(
+            _named(_first_tables(scores[is_mage], ["scenario"]), "mage", ["scenario"], ["mean", "error", "table"]),
+            how="left",
+        )
+        .merge(_named(strongest, "baseline", ["scenario"], ["method", "mean", "error", "table"]), how="left")
     )
+
+
+def _first_tables(scores: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+    """The first table of the paper that has each score."""
+    return scores.sort_values("table", kind="stable").drop_duplicates(key)
+
+
+def _named(scores: pd.DataFrame, kind: str, key: list[str], columns: list[str]) -> pd.DataFrame:
+    """Those columns by the key, named for what they are of."""
+    return scores[[*key, *columns]].rename(columns={name: f"{kind}_{name}" for name in columns})

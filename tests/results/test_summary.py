@@ -115,6 +115,20 @@ def test_a_measured_score_stands_beside_the_papers_and_apart_from_it() -> None:
     assert (row["baseline_method"], row["baseline_mean"], row["baseline_table"]) == ("IQL", 128.0, 1)
 
 
+def test_every_algorithm_stands_beside_its_own_published_score_and_mages_is_apart() -> None:
+    names = ("mage", "dt", "bc", "return_bc")
+    table = pd.concat([results({0: [1.0]}, scenario="door-cloned", algorithm=name) for name in names])
+
+    compared = compare(table).set_index("algorithm")
+
+    assert compared.loc["mage", ["published_mean", "published_error"]].tolist() == [20.5, 2.5]
+    assert compared.loc["dt", "published_mean"] == 7.6
+    assert compared.loc["bc", "published_mean"] == -0.1
+    assert math.isnan(compared.loc["return_bc", "published_mean"])
+    assert (compared["mage_mean"] == 20.5).all()
+    assert compared["baseline_mean"].nunique() == 1
+
+
 def test_the_comparison_says_how_many_configurations_the_best_was_chosen_from() -> None:
     table = pd.concat([results({0: [score]}, config_hash=str(score)) for score in (10.0, 30.0, 20.0)])
 
