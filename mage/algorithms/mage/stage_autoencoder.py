@@ -63,9 +63,11 @@ class AutoencoderLearning:
         action_BA = model.act(read_BLC, batch.condition_BY, batch.trajectory_BHX)
         reweight = self.config.training.reweight_by_return
         weight_B = self.windows.steps.weights(rows_B) if reweight else torch.ones_like(return_B1[:, 0])
+        # at the last step of an episode s_1 is but s_0 repeated, and nothing says where a_0 led
+        leads_B = batch.mask_BH[:, 1] if self.config.inverse_dynamics.inputs == "trajectory" else 1.0
         # over B H X, padding included: then the mean over workers' shards is the mean over the batch
         reconstruction = (weight_B * error_BHX.mean((1, 2))).mean()
-        inverse_dynamics = (weight_B * (action_BA - batch.action_BA).pow(2).mean(1)).mean()
+        inverse_dynamics = (leads_B * weight_B * (action_BA - batch.action_BA).pow(2).mean(1)).mean()
         loss = reconstruction + self.config.inverse_dynamics.loss_weight * inverse_dynamics + quantized.loss
         info = {
             "loss": loss,

@@ -136,6 +136,15 @@ def test_explicit_inverse_dynamics_learn_on_true_states(tiny_trainer: Trainer) -
     torch.testing.assert_close(info["inverse_dynamics_error"], expected)
 
 
+def test_explicit_inverse_dynamics_do_not_learn_on_a_last_state_repeated(tiny_trainer: Trainer) -> None:
+    learning = stage_1(tiny_trainer, "inverse_dynamics.inputs=trajectory")
+    last_step = tiny_trainer.data.last_rows(INDICES)
+    _, info = learning.loss(torch.cat([last_step, last_step]), generator())
+    assert info["inverse_dynamics_error"] == 0
+    other = stage_1(tiny_trainer)
+    assert other.loss(last_step, generator())[1]["inverse_dynamics_error"] > 0
+
+
 def test_reweighting_weighs_every_window_by_its_return(tiny_trainer: Trainer) -> None:
     indices = torch.cat([tiny_trainer.data.returns().topk(3).indices, INDICES[:3]])
     weights = tiny_trainer.data.weights(indices)
