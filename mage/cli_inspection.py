@@ -79,7 +79,7 @@ def _print_scan(inspection: Mapping[str, Any], explanation: Explanation) -> None
     correlation = rollouts["spearman"]
     rises = "" if correlation is None else f", rank correlation {correlation:+.2f}"
     _title(f"Score against target return ({rollouts['episodes']} episodes each, the same seeds{rises})")
-    columns = ["quantile", "target", "score", "success %", "return", "length", *explanation.visited]
+    columns = ["quantile", "target", "score", "success %", "feasible %", "return", "length", *explanation.visited]
     rows = []
     for index, row in enumerate(rollouts["scan"]):
         quantiles = ", ".join(f"{quantile:g}" for quantile in row["quantiles"])
@@ -88,12 +88,16 @@ def _print_scan(inspection: Mapping[str, Any], explanation: Explanation) -> None
             number(row["target"]),
             estimate(row["score"], row["score_standard_error"]),
             number(row["success_rate"], 0),
+            number(row.get("feasible"), 0),
             estimate(row["return"], row["return_standard_error"]),
             number(row["length"], 0),
         ]
         rows.append([*values, *(column[index] for column in explanation.visited.values())])
     print_table(columns, rows)
-    print("* the target it is evaluated with")
+    print(
+        "* the target it is evaluated with\nfeasible: visited states at which the target is no higher than the 95 % "
+        "quantile of what followed there in the data"
+    )
 
 
 def _print_stages(stages: Sequence[Mapping[str, Any]], explanation: Explanation) -> None:

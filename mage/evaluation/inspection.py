@@ -18,6 +18,7 @@ import torch
 from mage.evaluation.rollout import Rollout, without_failures
 from mage.evaluation.work import do_all
 from mage.files import write_json
+from mage.inspection.ceiling import Ceiling, ceiling_of
 from mage.inspection.document import FILE, Inspection, read_inspection
 from mage.interface import Policy
 
@@ -48,7 +49,8 @@ def add_rollouts(
     if not episodes or not policies[0].task.environment_spec:
         return inspections
     known = [inspection["targets"] for inspection in inspections]
-    found = inspect_rollouts(policies, known, episodes, actors, gpus)
+    ceilings = [ceiling_of(inspection, policy.device) for inspection, policy in zip(inspections, policies, strict=True)]
+    found = inspect_rollouts(policies, known, episodes, actors, gpus, ceilings)
     scanned = [inspection | {"rollouts": rollouts} for inspection, rollouts in zip(inspections, found, strict=True)]
     for folder, inspection in zip(folders, scanned, strict=True):
         keep(partial(write_json, folder / FILE, inspection))
@@ -61,6 +63,7 @@ def inspect_rollouts(
     episodes: int,
     actors: int = 0,
     gpus: float = 0.0,
+    ceilings: Sequence[Ceiling | None] = (),
 ) -> list[dict[str, Any]]:
     """Plays every policy with low and high target returns, on the same seeds.
 
@@ -70,13 +73,18 @@ def inspect_rollouts(
         episodes: a target.
         actors: Ray actors that share the targets; 0 plays in this process.
         gpus: share of a GPU that each actor takes.
+        ceilings: for each policy, what the data has done at best; None where nobody knows.
 
     Returns:
         For every policy: `scan`, one row a target in rising order, and how score and target go together.
     """
     asked = [targets_to_ask(policy, known) for policy, known in zip(policies, quantiles, strict=True)]
     scans = [(number, row) for number, rows in enumerate(asked) for row in rows]
-    work = [(number, partial(play_target, target=row["target"], episodes=episodes)) for number, row in scans]
+    known_ceilings = ceilings or [None] * len(policies)
+    work = [
+        (number, partial(play_target, target=row["target"], episodes=episodes, ceiling=known_ceilings[number]))
+        for number, row in scans
+    ]
     together = min(policies[0].config.evaluation.batch_size, episodes)
     played = do_all(policies, work, together, actors, gpus)
     rows = [(number, row | measured) for (number, row), measured in zip(scans, played, strict=True)]
@@ -104,8 +112,10 @@ def targets_to_ask(policy: Policy, quantiles: Sequence[Mapping[str, float]]) -> 
     return sorted(asked, key=lambda row: row["target"])
 
 
-def play_target(policy: Policy, rollout: Rollout, target: float | None, episodes: int) -> dict[str, Any]:
-    """One row of the scan: mean score and return, success rate, and what the algorithm says of visited states."""
+def play_target(
+    policy: Policy, rollout: Rollout, target: float | None, episodes: int, ceiling: Ceiling | None = None
+) -> dict[str, Any]:
+    """One row of the scan: mean score and return, success rate, and what is known of visited states."""
     seed, visited = policy.config.evaluation.seed, VisitedStates()
     rows = without_failures(rollout.play(policy, range(episodes), seed, target, visited))
     scores, returns = (np.array([row[name] for row in rows]) for name in ("normalized_score", "return"))
@@ -120,7 +130,10 @@ def play_target(policy: Policy, rollout: Rollout, target: float | None, episodes
         "length": float(np.mean([row["length"] for row in rows])),
     }
     observations, targets = (torch.from_numpy(kept.astype(np.float32)).to(policy.device) for kept in visited.kept())
-    return measured | {"visited": policy.agent.probe_visited(observations, targets)}
+    feasible = None
+    if ceiling is not None:
+        feasible = ceiling.share_feasible(policy.agent.condition(observations, targets))
+    return measured | {"feasible": feasible, "visited": policy.agent.probe_visited(observations, targets)}
 
 
 class VisitedStates:

@@ -18,6 +18,8 @@ IN_NOISE = 2.0
 """Standard errors of a difference of two means."""
 STILL_LEARNING = 0.1
 """Fall of the loss over the last quarter of a stage."""
+FEASIBLE = 50.0
+"""Of the states (%), those at which the target is no higher than what the data has nearly at best done there."""
 MANY_SUCCESSES, LOW_SCORE = 80.0, 60.0
 """Success rate (%) and score that do not go together."""
 
@@ -25,6 +27,7 @@ MANY_SUCCESSES, LOW_SCORE = 80.0, 60.0
 def findings(inspection: Mapping[str, Any]) -> list[Finding]:
     """Name, value and sentence of all that stands out; what bears on the score most directly comes first."""
     found = list(_of_rollouts(inspection, inspection["rollouts"])) if inspection["rollouts"] else []
+    found += _of_feasibility(inspection)
     return [*found, *explanation_of(inspection).findings, *_of_stages(inspection["stages"])]
 
 
@@ -85,6 +88,23 @@ def _of_scan(inspection: Mapping[str, Any], rollouts: Mapping[str, Any], own: Ma
             f"{own[measure]:.1f} at its own {own['target']:.4g}; try evaluation.target_return_quantile"
         )
         yield finding("another_target_is_better", best[measure] - own[measure], text)
+
+
+def _of_feasibility(inspection: Mapping[str, Any]) -> Iterator[Finding]:
+    ceiling, own = inspection.get("ceiling"), own_row(inspection)
+    if not ceiling:
+        return
+    visited = own.get("feasible") if own is not None else None
+    share = ceiling["feasible"] if visited is None else visited
+    if share >= FEASIBLE:
+        return
+    there = "" if visited is None else f"{100 - visited:.0f} % of the states it visits and "
+    text = (
+        f"the target return {inspection['target_return']:.4g} is beyond the data at {there}"
+        f"{100 - ceiling['feasible']:.0f} % of the data's states (above the 95 % quantile of what followed there): "
+        "what it does then is extrapolation"
+    )
+    yield finding("target_is_infeasible", share, text)
 
 
 def _of_stages(stages: list[Mapping[str, Any]]) -> Iterator[Finding]:

@@ -7,14 +7,19 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 
 from mage.data.trajectories import describe, returns_to_go
+from mage.inspection.ceiling import QUANTILE, Ceiling
 from mage.inspection.document import INSPECTION_VERSION
 from mage.training.artefacts import History
 from mage.training.trainer import Trainer
 
 QUANTILES = (0.02, 0.25, 0.5, 0.75, 0.9, 1.0)
 """Of the training returns, asked for in the scan of score against target return."""
+
+ASKED_STATES = 10_000
+"""Of the data, at which the target is compared with what the data has done there."""
 
 CURVE_TAIL = 0.25
 """The last part of a stage, over which the fall of its loss is told."""
@@ -42,10 +47,24 @@ def inspect_training(trainer: Trainer) -> dict[str, Any]:
             "score_mean": described["normalised_return_mean"],
         },
         "targets": targets(trainer),
+        "ceiling": ceiling(trainer, policy.target_return) if policy.agent.asks == "return" else None,
         "stages": [stage_in_brief(trainer.history, name) for name in config.stages],
         "data": policy.agent.probe(trainer.data),
         "rollouts": None,
     }
+
+
+def ceiling(trainer: Trainer, target: float) -> dict[str, Any]:
+    """What the data has done at best, nearly, from a state, and at how many states of the data (in percent) the target
+    is no higher: of all states, or of first ones for a target that is decremented.
+    """
+    data, learned = trainer.data, Ceiling.learn(trainer.data)
+    rows_B = data.spread(ASKED_STATES)
+    if trainer.config.target_return_rule == "decremented":
+        rows_B = torch.from_numpy(trainer.trajectories.episode_starts[:-1]).to(data.device)
+    asked_B = torch.full((len(rows_B),), target, device=data.device)
+    condition_BY = trainer.policy().agent.condition(data.recorded_observations(rows_B), asked_B)
+    return {"quantile": QUANTILE, "feasible": learned.share_feasible(condition_BY), "weights": learned.to_text()}
 
 
 def targets(trainer: Trainer) -> list[dict[str, float]]:

@@ -1,0 +1,65 @@
+"""What the data has nearly at best done from a state: the 95 % quantile of R given s. A target above it is infeasible
+there, as far as the data knows; what a policy does that is asked for it is extrapolation.
+
+Learned when a training ends, on its data, and kept in `inspection.json`, so that states which a rollout visits later
+are judged without the data.
+
+Shape suffixes: B batch, S observation size, Y = 1 + S values of a condition (R, s).
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from mage.data.steps import Steps
+from mage.nn.blocks import MLP
+from mage.nn.regression import HIDDEN, fit_mlp, pinball
+
+QUANTILE = 0.95
+
+
+class Ceiling:
+    """s -> the 95 % quantile of R, both normalised."""
+
+    def __init__(self, network: MLP) -> None:
+        self.network = network
+
+    @classmethod
+    def learn(cls, data: Steps) -> Ceiling:
+        """By quantile regression on all steps, in about a second."""
+
+        def take(rows_B: Tensor) -> tuple[Tensor, Tensor]:
+            condition_BY = data.conditions(rows_B)
+            return condition_BY[:, 1:], condition_BY[:, :1]
+
+        return cls(fit_mlp(take, len(data), pinball(QUANTILE), data.device))
+
+    @torch.no_grad()
+    def share_feasible(self, condition_BY: Tensor) -> float:
+        """At how many of these states, in percent, R is no higher than the quantile."""
+        highest_B = self.network(condition_BY[:, 1:])[:, 0]
+        return 100.0 * float((condition_BY[:, 0] <= highest_B).double().mean())
+
+    def to_text(self) -> str:
+        """Its weights, in half precision, as text."""
+        weights = {name: value.half().cpu().contiguous() for name, value in self.network.state_dict().items()}
+        return base64.b64encode(safetensors.torch.save(weights)).decode()
+
+    @classmethod
+    def from_text(cls, text: str, device: torch.device) -> Ceiling:
+        """What `to_text` gave."""
+        weights = safetensors.torch.load(base64.b64decode(text))
+        network = MLP(weights["layers.0.weight"].shape[1], HIDDEN, 2, 1)
+        network.load_state_dict({name: value.float() for name, value in weights.items()})
+        return cls(network.requires_grad_(False).to(device))
+
+
+def ceiling_of(inspection: dict[str, Any], device: torch.device) -> Ceiling | None:
+    """The one that an inspection holds; None where a policy is asked for nothing, or in one of version 0.1."""
+    known = inspection.get("ceiling")
+    return Ceiling.from_text(known["weights"], device) if known else None
