@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
+from mage.algorithms.mage.explanation_of_plans import PLANS, of_plans, plan_tables
 from mage.interface.explanation import Explanation, Finding, Table, finding, own_row
 from mage.words import number
 
@@ -60,7 +61,9 @@ STAGE_METRICS = (
 
 LEGEND = (
     "decoded: reconstruction error; action true, generated, Z shuffled: action error on true Z, on generated Z and on "
-    "true\nZ of others, as shares of the actions' variance; s_0 error: of generated Z, decoded by D'; codes: % used."
+    "true\nZ of others, as shares of the actions' variance; moved, follows, nats saved: does the action follow "
+    "its plan, and\nthe plan the target (wanted above 0.3, 0.5, 0.2); s_0 error: of generated Z, decoded by D'; codes: % "
+    "used."
 )
 
 
@@ -71,7 +74,7 @@ def explain(inspection: Mapping[str, Any]) -> Explanation:
         return Explanation(stage_metrics=STAGE_METRICS)
     return Explanation(
         findings=list(_findings(inspection, data)),
-        tables=[_actions(data), _condition(inspection), _scales(data)],
+        tables=[*plan_tables(data.get("plans")), _actions(data), _condition(inspection), _scales(data)],
         visited=_visited(inspection),
         stage_metrics=STAGE_METRICS,
         key_numbers=key_columns(inspection, data),
@@ -89,6 +92,7 @@ def _findings(inspection: Mapping[str, Any], data: Mapping[str, Any]) -> Iterato
     own = own_row(inspection)
     if own is not None:
         yield from _of_visits(inspection, own)
+    yield from of_plans(data.get("plans") or {})
     yield from _of_actions(inspection, data["actions"])
     yield from _of_condition(data)
     yield from _of_scales(data)
@@ -253,6 +257,7 @@ def key_columns(inspection: Mapping[str, Any], data: Mapping[str, Any]) -> dict[
     return {
         "decoded": number(data["scales"][-1]["reconstruction_error"]),
         **{words: f"{actions[name] / variance:.2f}" if variance else "-" for words, name in shares.items()},
+        **{name.replace("_", " "): number((data.get("plans") or {}).get(name)) for name in PLANS},
         "s_0 error on data": number(best_gap(data["condition"]["generated"])["state"]),
         "visited": number(best_gap(own["visited"]["generated"])["state"]) if own and own["visited"] else "-",
         "codes": f"{data['codebook']['codes_used']:.0f}",

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from mage.algorithms.mage.algorithm import Mage, Plan
+from mage.algorithms.mage.plan_probes import probe_plans
 from mage.algorithms.mage.quantizer import codebook_use
 from mage.algorithms.mage.sequence import Batch, Windows
 from mage.algorithms.mage.token_choice import TokenChoice, all_rows
@@ -55,6 +56,7 @@ def inspect_data(agent: Mage, data: Steps) -> dict[str, Any]:
         "mean_as_guess": masked_error(batch.trajectory_BHX, batch.mask_BH),
         "actions": probe_actions(agent, batch, read, plan.action_BA)
         | {"low_to_high_target": target_effect(agent, batch.condition_BY, data.returns())},
+        "plans": probe_plans(agent, data, batch, token_maps),
         "condition": {name: condition_gap(agent, latent, batch.condition_BY) for name, latent in latents.items()},
         "other_condition": other_condition(batch.condition_BY),
     }

@@ -2,7 +2,6 @@
 
 import copy
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -18,11 +17,10 @@ from mage.algorithms.mage.stage_transformer import TransformerLearning
 from mage.algorithms.mage.token_choice import TokenChoice, all_rows, gumbel
 from mage.algorithms.mage.true_tokens import TrueTokens
 from mage.config import make_config
-from mage.data.trajectories import Trajectories
 from mage.interface import ONE, Stage
 from mage.training.engine import Engine
 from mage.training.trainer import Trainer
-from tests.data.builders import make_trajectories
+from tests.algorithms.mage.forks import trained_at_the_fork
 
 INDICES = torch.arange(0, 12_000, 200)
 COARSER_TOKENS = ("data", "generated")
@@ -332,24 +330,7 @@ def test_i_of_the_coarsest_scale_learns_on_it_in_stage_1_and_2b(tiny_trainer: Tr
 
 
 def test_where_the_data_goes_two_ways_the_action_is_that_of_the_plan() -> None:
-    # all episodes start at one state and have one return, so that neither says which way a window goes
-    data = make_fork(episodes=60, steps=12)
-    stage = {"batch_size": 64, "learning_rate": 4e-3, "warmup_steps": 5}
-    config = make_config(
-        {
-            "autoencoder": {"horizon": 8, "latent_stride": 2, "num_scales": 2, "scales": [1, 4], "codebook_size": 16},
-            "inverse_dynamics": {"inputs": "latent_and_observation", "scales": 1},
-            "transformer": {"depth": 1, "condition_weight": 0.0},
-            "training": {
-                "autoencoder": stage | {"steps": 150},
-                "transformer": stage | {"steps": 80},
-                "inverse_dynamics": stage | {"steps": 150, "given_scales": 1},
-                "device": "cpu",
-            },
-        }
-    )
-    trainer = Trainer(data, config, seed=0)
-    trainer.advance(trainer.total_steps)
+    trainer = trained_at_the_fork()
     agent = trainer.policy().agent
     assert isinstance(agent, Mage)
     condition_BY = trainer.data.conditions(torch.zeros(200, dtype=torch.long))  # the fork
@@ -361,20 +342,6 @@ def test_where_the_data_goes_two_ways_the_action_is_that_of_the_plan() -> None:
     assert 0.2 < float(will_B.float().mean()) < 0.8
     assert float((went_B == will_B).float().mean()) > 0.95
     assert float(plan.action_BA[:, 0].abs().mean()) > 0.7
-
-
-def make_fork(episodes: int, steps: int) -> Trajectories:
-    """Half of the episodes go left from 0, half right, and all earn 1 at their last step."""
-    ways_E = np.where(np.arange(episodes) % 2 == 0, 1.0, -1.0).astype(np.float32)
-    places_ET = ways_E[:, None] * np.arange(steps, dtype=np.float32)
-    rewards_ET = np.zeros((episodes, steps), np.float32)
-    rewards_ET[:, -1] = 1.0
-    return make_trajectories(
-        [steps] * episodes,
-        observations=np.stack([places_ET.reshape(-1), np.zeros(episodes * steps, np.float32)], 1),
-        actions=np.repeat(ways_E, steps)[:, None],
-        rewards=rewards_ET.reshape(-1),
-    )
 
 
 def test_tokens_kept_are_the_tokens_encoded_as_they_are_drawn(tiny_trainer: Trainer) -> None:
