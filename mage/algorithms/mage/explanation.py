@@ -61,9 +61,8 @@ STAGE_METRICS = (
 
 LEGEND = (
     "decoded: reconstruction error; action true, generated, Z shuffled: action error on true Z, on generated Z and on "
-    "true\nZ of others, as shares of the actions' variance; moved, follows, nats saved: does the action follow "
-    "its plan, and\nthe plan the target (wanted above 0.3, 0.5, 0.2); s_0 error: of generated Z, decoded by D'; codes: % "
-    "used."
+    "true\nZ of others, as shares of the actions' variance; moved, follows, nats saved: does the action follow its "
+    "plan, and the\nplan the target (wanted above 0.3, 0.5, 0.2); s_0 error: of generated Z, by D'; codes: % used."
 )
 
 
