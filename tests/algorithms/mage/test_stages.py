@@ -341,7 +341,8 @@ def test_where_the_data_goes_two_ways_the_action_is_that_of_the_plan() -> None:
     went_B, will_B = plan.action_BA[:, 0] > 0, planned_BX[:, 1] > trainer.data.conditions(torch.tensor([0]))[0, 1]
     assert 0.2 < float(will_B.float().mean()) < 0.8
     assert float((went_B == will_B).float().mean()) > 0.95
-    assert float(plan.action_BA[:, 0].abs().mean()) > 0.7
+    # learned on a Z that is generated whole it shrinks to the mean of both ways: .69 after these few steps
+    assert float(plan.action_BA[:, 0].abs().mean()) > 0.9
 
 
 def test_tokens_kept_are_the_tokens_encoded_as_they_are_drawn(tiny_trainer: Trainer) -> None:
