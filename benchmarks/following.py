@@ -29,12 +29,11 @@ from mage.training.engine import Engine
 from mage.training.trainer import Trainer
 
 HEADS = {
-    "I(Z, R_0, s_0) on generated Z": ("latent_and_condition", "null", 0),
-    "I(Z, s_0) on generated Z": ("latent_and_observation", "null", 0),
-    "I(Z, s_0) on z_1 of the window and generated finer ones": ("latent_and_observation", "null", 1),
-    "I(z_1, s_0) on z_1 of the window": ("latent_and_observation", "1", 1),
-    "I(z_1 + z_2, s_0) on those of the window": ("latent_and_observation", "2", 2),
-    "I(z_1, R_0, s_0) on z_1 of the window": ("latent_and_condition", "1", 1),
+    "I(z_1, s_0), z_1 of the window": ("latent_and_observation", "1", 1),
+    "I(Z, R_0, s_0), generated Z": ("latent_and_condition", "null", 0),
+    "I(Z, s_0), z_1 of the window, finer ones generated": ("latent_and_observation", "null", 1),
+    "I(z_1 + z_2, s_0), both of the window": ("latent_and_observation", "2", 2),
+    "I(Z, s_0), generated Z": ("latent_and_observation", "null", 0),
 }
 """In words -> inverse_dynamics.inputs, inverse_dynamics.scales, training.inverse_dynamics.given_scales."""
 
