@@ -41,7 +41,7 @@ def environment_lines() -> list[str]:
 def table(trials: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
     """One row a trial, finished or not, with the time it took."""
     swept = [name for name in trials.columns if name not in TRIAL_COLUMNS]
-    summarised = summary(results)[["scenario", "config_hash", "episodes", "iqm"]]
+    summarised = summary(results)[["scenario", "config_hash", "episodes", "iqm_episodes"]]
     rows = trials.merge(summarised, how="left", on=["scenario", "config_hash"])
     rows["seconds a seed"] = rows["seconds"] / rows["seeds"]
     columns = [
@@ -52,7 +52,7 @@ def table(trials: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
         "episodes",
         "score",
         "score_standard_error",
-        "iqm",
+        "iqm_episodes",
         "success_rate",
     ]
     rows = rows.sort_values(["scenario", "score"], ascending=[True, False])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mage import console
+from mage.errors import MageError
 
 results = typer.Typer(help="Look at sweeps and their results, here or elsewhere.", no_args_is_help=True)
 
@@ -44,6 +46,27 @@ def compare_results(path: Location) -> None:
     from mage.results import compare, load
 
     console.print_comparison(compare(load(path)))
+
+
+@results.command("statistics")
+def show_statistics(
+    path: Location,
+    by: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="That names the methods.", show_default="variant or algorithm")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the resampling.")] = 0,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw performance profiles there.")] = None,
+) -> None:
+    """Compare methods over runs and scenarios: means with intervals, who beats whom, and what tuning buys."""
+    from mage.results import budget, load, load_trials, plot_profiles, profile
+
+    episodes = load(path)
+    console.print_statistics(episodes, by, seed)
+    with suppress(MageError):  # a training run has no trials
+        console.print_budget(budget(load_trials(path)))
+    if plot:
+        plot_profiles(profile(episodes, by=by, seed=seed), plot)
+        print(f"profiles: {plot}")
 
 
 @results.command("pull")

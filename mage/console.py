@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 WIDTH_OF_A_PIPE = 200
 """Columns where no terminal gives a width, so that `mage scenarios | grep door` sees whole rows."""
 
-MEASURES = ("mean", "standard_error", "iqm", "success_rate", "mean_return")
+MEASURES = ("mean", "standard_error", "iqm_episodes", "success_rate", "mean_return")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -153,9 +153,52 @@ def print_results(results: pd.DataFrame) -> None:
     """The summary of a results table, and what keeps its scores from being compared with others."""
     from mage.results import summary, warnings
 
-    print_summary(summary(results))
+    print_summary(summary(results).drop(columns="iqm"))
     for warning in warnings(results):
         print(f"warning: {warning}")
+
+
+def print_statistics(results: pd.DataFrame, by: str | None, seed: int) -> None:
+    """Methods over runs and scenarios, with intervals, and how probably each is better than each other one."""
+    from mage.results import aggregate, improvement
+    from mage.results.statistics import MEASURES, RESAMPLES
+
+    counts = ("method", "scenarios", "runs", "of")
+    rows: list[dict[Any, Any]] = aggregate(results, by, seed=seed).to_dict("records")
+    print_table(
+        (*counts, *MEASURES),
+        [(*(str(row[name]) for name in counts), *(_with_interval(row, name) for name in MEASURES)) for row in rows],
+    )
+    pairs: list[dict[Any, Any]] = improvement(results, by, seed=seed).to_dict("records")
+    if pairs:
+        print()
+        print_table(
+            ("method", "is better than", "with probability"),
+            [(row["method"], row["over"], _with_interval(row, "probability", "", 2)) for row in pairs],
+        )
+    print(
+        f"\nruns are training seeds; [low, high] holds 95 % of {RESAMPLES} resamples of them within scenarios "
+        f"(seed {seed}). of: configurations of which each method shows its best."
+    )
+
+
+def _with_interval(row: dict[Any, Any], name: str, prefix: str | None = None, digits: int = 1) -> str:
+    prefix = f"{name}_" if prefix is None else prefix
+    low, high = row[f"{prefix}low"], row[f"{prefix}high"]
+    return f"{row[name]:.{digits}f}" + (f" [{low:.{digits}f}, {high:.{digits}f}]" if low == low else "")
+
+
+def print_budget(budget: pd.DataFrame) -> None:
+    """The score that so many configurations buy, a column a scenario."""
+    if budget.empty:
+        return
+    table = budget.pivot(index="configurations", columns="scenario", values="score")
+    print()
+    print_table(
+        ("best of", *map(str, table.columns)),
+        [(str(n), *(cell(value, True) for value in row)) for n, row in zip(table.index, table.to_numpy(), strict=True)],
+    )
+    print("\nbest of so many configurations, as expected of those tried; one that failed counts as a random policy")
 
 
 def print_statuses(statuses: dict[str, SweepStatus]) -> None:

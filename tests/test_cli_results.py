@@ -10,7 +10,7 @@ import pytest
 from mage.results import write_parquet
 from mage.results.status import write_status
 from tests.results.statuses import NOW, under_way
-from tests.results.tables import results
+from tests.results.tables import results, trials
 from tests.test_cli import error_of, run_well
 from tests.test_import_time import loaded_after
 
@@ -62,3 +62,17 @@ def test_a_place_without_a_sweep_is_named(tmp_path: Path) -> None:
 def test_looking_at_a_sweep_loads_neither_ray_nor_torch(sweep: Path) -> None:
     run = f"from mage.cli import main\ntry: main(['results', 'status', {str(sweep)!r}])\nexcept SystemExit: pass"
     assert loaded_after(run).isdisjoint({"ray", "torch", "optuna", "minari", "gymnasium"})
+
+
+def test_statistics_put_methods_side_by_side_over_their_scenarios(tmp_path: Path) -> None:
+    for scenario in ("maze2d-umaze", "maze2d-large"):
+        for algorithm, scores in (("mage", {0: [80.0], 1: [90.0]}), ("bc", {0: [10.0], 1: [20.0]})):
+            own = results(scores, scenario=scenario, algorithm=algorithm, config_hash=f"{algorithm}-{scenario}")
+            write_parquet(own, tmp_path / scenario / "episodes" / f"{algorithm}.parquet")
+    write_parquet(trials({"transformer.depth": [1, 2]}, [10.0, 20.0]), tmp_path / "maze2d-umaze" / "trials.parquet")
+    shown = run_well("results", "statistics", tmp_path, "--plot", tmp_path / "profiles.png").replace("│", " ")
+    assert re.search(r"mage +2 +4 +1 +85\.0 \[80\.0, 90\.0\]", shown), shown
+    assert re.search(r"mage +bc +1\.00 \[1\.00, 1\.00\]", shown), shown
+    assert re.search(r"1 +15\.0 *\n2 +20\.0", shown), shown
+    assert (tmp_path / "profiles.png").stat().st_size > 5000
+    assert "no column 'rule'; they have" in error_of("results", "statistics", tmp_path, "--by", "rule")

@@ -1,8 +1,10 @@
 """One results table, a row an episode, and its views: summary, comparison with the paper, plots."""
 
 from mage.results.plots import plot_parameters
+from mage.results.profile_plot import plot_profiles
 from mage.results.published import published
 from mage.results.pull import pull
+from mage.results.statistics import aggregate, budget, improvement, profile, runs
 from mage.results.status import load_statuses
 from mage.results.store import RESULT_COLUMNS, TRIAL_COLUMNS, load, load_trials, write_parquet
 from mage.results.summary import compare, summary, warnings
@@ -10,13 +12,19 @@ from mage.results.summary import compare, summary, warnings
 __all__ = [
     "RESULT_COLUMNS",
     "TRIAL_COLUMNS",
+    "aggregate",
+    "budget",
     "compare",
+    "improvement",
     "load",
     "load_statuses",
     "load_trials",
     "plot_parameters",
+    "plot_profiles",
+    "profile",
     "published",
     "pull",
+    "runs",
     "summary",
     "warnings",
     "write_parquet",

@@ -16,7 +16,8 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
     """One row a configuration, best first within a scenario: by score, or by return where nothing normalises it.
 
     Columns: the configuration, swept fields, seeds, episodes, mean and standard_error (over seeds, NaN with one) and
-    iqm (over all episodes) of the normalised score, success_rate in percent, mean_return.
+    iqm_episodes (over all episodes) of the normalised score, success_rate in percent, mean_return; and `iqm`, the
+    former name of iqm_episodes. One over runs and scenarios is in `mage.results.aggregate`.
     """
     swept = [name for name in results.columns if name not in RESULT_COLUMNS]
     # A sum depends on the order of its terms in the last digit; sorted first, equal tables have equal summaries.
@@ -33,11 +34,12 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
             "episodes": configurations.size(),
             "mean": seeds["normalized_score"].mean(),
             "standard_error": seeds["normalized_score"].sem(),
-            "iqm": configurations["normalized_score"].agg(interquartile_mean),
+            "iqm_episodes": configurations["normalized_score"].agg(interquartile_mean),
             "success_rate": seeds["success"].mean(),
             "mean_return": seeds["return"].mean(),
         }
     ).reset_index()
+    table["iqm"] = table["iqm_episodes"]
     order = ["scenario", "mean", "mean_return", "algorithm", "config_hash", "dataset_id"]
     return table.sort_values(order, ascending=[True, False, False, True, True, True], ignore_index=True)
 

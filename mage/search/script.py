@@ -65,7 +65,7 @@ def run_and_print(settings: SweepSettings, options: SweepOptions, name: str) -> 
 
     results = run_and_explain(settings, out, options, options.resume)
     with pd.option_context("display.width", 200, "display.max_columns", None):
-        print(f"\n{summary(results).to_string(index=False, float_format='{:.1f}'.format)}\n")
+        print(f"\n{summary(results).drop(columns='iqm').to_string(index=False, float_format='{:.1f}'.format)}\n")
     for status in statuses_if_any(out).values():
         print(f"{status.scenario}: {counted(status)}")
     for warning in warnings(results):

@@ -50,7 +50,7 @@ def test_the_order_of_rows_does_not_matter(
 
 
 def test_the_interquartile_mean_ignores_one_lucky_episode() -> None:
-    assert summary(results({0: [1.0, 2.0, 3.0, 1000.0]}))["iqm"].item() == 2.5
+    assert summary(results({0: [1.0, 2.0, 3.0, 1000.0]}))["iqm_episodes"].item() == 2.5
 
 
 def test_success_is_a_percentage_and_nan_where_nothing_defines_it() -> None:
