@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperGroup
 
-from mage import __version__, console, scenarios
+from mage import console, scenarios
 from mage.cli_algorithms import algorithms, config
 from mage.cli_data import data
 from mage.cli_options import (
@@ -29,6 +29,7 @@ from mage.cli_options import (
 )
 from mage.cli_results import results
 from mage.command import HELP, SeveralValues, errors_end_it, taking
+from mage.doctor import OPTIONAL, examine, sick, versions
 from mage.errors import MageError
 from mage.files import NOT_KEPT, as_path
 from mage.search.options import SearchOptions
@@ -61,17 +62,31 @@ main.command("algorithms")(algorithms)
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        print(f"mage {__version__}")
+        print(versions())
         raise typer.Exit
 
 
 @main.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the versions and exit.")
     ] = False,
 ) -> None:
     """MAGE: multi-scale autoregressive generation for offline reinforcement learning."""
+
+
+@main.command()
+def doctor() -> None:
+    """Look whether all that is needed works here, a line each; exit code 1 where something needed does not."""
+    print(versions())
+    found = []
+    for finding in examine():
+        found.append(finding)
+        word = "ok" if finding.is_ok else "no" if finding.subject in OPTIONAL else "BAD"
+        print(f"{word:4} {finding.subject}: {finding.told}", flush=True)
+    if wrong := sick(found):
+        print(f"to be mended: {', '.join(wrong)}")
+        raise typer.Exit(1)
 
 
 @main.command("scenarios")

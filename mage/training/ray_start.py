@@ -15,12 +15,13 @@ from ray._common.utils import get_default_system_temp_dir
 from ray._private import ray_constants, services
 from ray._private import worker as ray_worker
 from ray._private.authentication import authentication_token_setup as token_setup
-from ray.exceptions import AuthenticationError
+from ray.exceptions import AuthenticationError, GetTimeoutError
 
 from mage.errors import MageError
 from mage.words import first_line
 
 LONGEST_WAIT = 10.0
+SLOWEST_TASK = 120
 LONGEST_SOCKET = 107
 """Bytes that Linux has for the path of a socket."""
 A_SOCKET = f"ray/session_2026-01-31_23-59-59_123456_{os.getpid()}/sockets/plasma_store"
@@ -194,3 +195,24 @@ def keep_token_private() -> None:
         raise MageError(
             f"cannot keep Ray's token private in {path}: {error.strerror}; set RAY_AUTH_TOKEN_PATH"
         ) from None
+
+
+def try_ray() -> str:
+    """Runs a task on a Ray of its own, or on the one that this process is connected to; says what that Ray has.
+
+    Raises:
+        MageError: it does not start, or runs nothing.
+    """
+    is_ours = not ray.is_initialized()
+    start_ray("local")
+    try:
+        ray.get(ray.remote(num_cpus=0)(lambda: None).remote(), timeout=SLOWEST_TASK)
+        has = ray.cluster_resources()
+        return f"{ray.__version__} starts and runs a task, on {has.get('CPU', 0):g} CPUs and {has.get('GPU', 0):g} GPUs"
+    except GetTimeoutError:
+        raise MageError(
+            f"Ray starts, and runs no task within {SLOWEST_TASK} s: see /tmp/ray/session_latest/logs"
+        ) from None
+    finally:
+        if is_ours:
+            ray.shutdown()
