@@ -72,7 +72,7 @@ def train(
     expand_variables()
     seed, crew = whole_number("seed", seed, 0), whole_number("workers", workers, 0)
     known = scenarios.get(scenario) if scenario else None
-    config = load_config(preset, overrides, known.domain if known else None, algorithm)
+    config = load_config(preset, overrides, known.domain if known else None, algorithm, scenario)
     folder = check_run_directory(out, config, resume, crew) if out else None
     if not crew:
         choose_device(config.training.device)

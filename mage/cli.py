@@ -227,7 +227,8 @@ def _check_configuration(
     """Fails on an unknown scenario or algorithm before anything heavy is imported, then on what cannot be."""
     from mage.config import load_config
 
-    return load_config(preset, overrides or (), scenarios.get(scenario).domain if scenario else None, algorithm)
+    domain = scenarios.get(scenario).domain if scenario else None
+    return load_config(preset, overrides or (), domain, algorithm, scenario)
 
 
 def _say(line: str) -> None:

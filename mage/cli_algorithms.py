@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
-from mage import console
+from mage import console, scenarios
 from mage.cli_options import AlgorithmName, named
 from mage.errors import MageError
 
@@ -43,8 +43,7 @@ def algorithms(
     print(f"{found}, {_origin(found)}: {_purpose(algorithm)}")
     print(f"stages: {_stages(found)}")
     for preset, families in algorithm.presets.items():
-        special = ", ".join(family for family in families if family != "*")
-        print(f"preset {preset}" + (f", with differences for {special}" if special else ""))
+        print(f"preset {preset}{_differences(families)}")
     for field, values in algorithm.space.items():
         print(f"swept by default: {field}={json.dumps(values)}")
     print()
@@ -79,6 +78,14 @@ def explain(
         print(f"{path}: {meaning or '(no description)'}")
         told = ", ".join(f"{preset} {json.dumps(get_field(each, path))}" for preset, each in configs.items())
         print(f"  values {values}; default {default}; presets: {told}")
+
+
+def _differences(places: Iterable[str]) -> str:
+    """For which families of scenarios a preset differs, and for how many scenarios of them."""
+    own = {place for place in places if place in scenarios.names()}
+    told = [place for place in places if place != "*" and place not in own]
+    scenarios_too = f" and {len(own)} scenarios" if own else ""
+    return f", with differences for {', '.join(told)}{scenarios_too}" if told else ""
 
 
 def _of(field: str, model: type[BaseModel]) -> Iterator[tuple[str, str, str, str]]:

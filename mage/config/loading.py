@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -36,6 +36,7 @@ def load_config(
     overrides: Overrides = (),
     domain: str | None = None,
     algorithm: str | None = None,
+    scenario: str | None = None,
 ) -> AlgorithmConfig:
     """The configuration of a preset with `field=value` overrides.
 
@@ -44,6 +45,7 @@ def load_config(
         overrides: such as `"transformer.depth=4"`; values are read as YAML. Or a mapping from fields to values.
         domain: the scenario's domain (family of benchmarks), for which a preset may differ.
         algorithm: its name or `module:Class`; by default what an override `"algorithm=dt"` says, else MAGE.
+        scenario: its name, for which a preset may differ from that of its domain.
 
     Raises:
         MageError: unknown algorithm, preset or field, or a value out of range.
@@ -51,7 +53,7 @@ def load_config(
     settings = _read_overrides(overrides)
     name = algorithm_of(dict(settings), algorithm)
     owner = registry.get(name)
-    data = _preset_of(owner.presets, name, preset, domain) | {"algorithm": name}
+    data = _preset_of(owner.presets, name, preset, (domain, scenario)) | {"algorithm": name}
     return _validate(owner.config_class, data, [setting for setting in settings if setting[0] != "algorithm"])
 
 
@@ -75,15 +77,19 @@ def concerning(overrides: Iterable[str], algorithm: str, others: Iterable[str]) 
 
 
 def _preset_of(
-    presets: Mapping[str, Mapping[str, Mapping[str, Any]]], algorithm: str, preset: str, domain: str | None
+    presets: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    algorithm: str,
+    preset: str,
+    where: Iterable[str | None],
 ) -> dict[str, Any]:
+    """What a preset says of all, of a family of scenarios and of a scenario, the later over the earlier."""
     families = presets.get(preset)
     if families is None and preset == "default" and "paper" in presets:
         families = {ANY_FAMILY: presets["paper"].get(ANY_FAMILY, {})}
     if families is None:
         there = sorted({*presets, *({"default"} if "paper" in presets else ())})
         raise MageError(f"unknown preset '{preset}'; there are: {', '.join(there)}" + _of(algorithm))
-    return merge(families.get(ANY_FAMILY, {}), families.get(domain or "", {}))
+    return reduce(merge, (families.get(place or "", {}) for place in where), dict(families.get(ANY_FAMILY, {})))
 
 
 def make_config(data: Mapping[str, Any], overrides: Overrides = (), from_disk: bool = False) -> AlgorithmConfig:

@@ -34,7 +34,8 @@ from mage.interface.stage import Info, Stage
 __all__ = ["Algorithm", "Info", "Presets", "Report", "Seen", "Sizes", "Space", "State"]
 
 Presets = Mapping[str, Mapping[str, Mapping[str, Any]]]
-"""Preset (cpu, paper, ..) -> family of scenarios, or `*` for all -> fields that differ from the model's defaults."""
+"""Preset (cpu, paper, ..) -> `*` for all, a family of scenarios, or a scenario -> fields that differ from the model's
+defaults. What is said of a scenario goes over what is said of its family, and that over `*`."""
 
 Space = Mapping[str, Sequence[Any] | Mapping[str, float]]
 """Dotted config field -> a list of values, or {"low": a, "high": b} (floats; add "log": true for a log scale)."""

@@ -124,7 +124,7 @@ class SweepSettings(BaseModel):
         variants = (self.variants or {}).values()
         others = {algorithm_of(self.overrides + each, self.algorithm) for each in variants} - {algorithm}
         overrides = concerning(self.overrides, algorithm, others) + own
-        return load_config(self.preset, overrides, scenarios.get(scenario).domain, algorithm)
+        return load_config(self.preset, overrides, scenarios.get(scenario).domain, algorithm, scenario)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
