@@ -14,7 +14,7 @@ from mage.config.fields import OptimiserConfig, StageConfig
 from mage.distributed import average_gradients
 
 Info = Mapping[str, Tensor]
-"""Named terms of a step, each one number; `loss` among them."""
+"""Named terms of a step, each one number; `loss` among them. Others may be of some steps only."""
 
 Trained = nn.Module | nn.Parameter
 
@@ -23,7 +23,7 @@ class Optimiser:
     """AdamW on some parameters, with the schedule and the clipping of its configuration.
 
     Attributes:
-        norm: of the gradient of the last step, before it was clipped; None before the first.
+        norm: of the gradient of this step, before it was clipped; None until it is taken, and where none is.
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter], config: OptimiserConfig, steps: int) -> None:
@@ -34,6 +34,7 @@ class Optimiser:
 
     def begin(self, step: int) -> None:
         """Sets the learning rate of a step of the stage."""
+        self.norm = None
         for group in self.adam.param_groups:
             group["lr"] = self.config.learning_rate * schedule(step, self.config, self.steps)
 

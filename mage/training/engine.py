@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ class Engine:
         self.step = 0
         self.history: list[dict[str, float | str]] = []
         self._totals: dict[str, Tensor] = {}
-        self._counted = 0
+        self._counts: Counter[str] = Counter()
         self._set_modes()
 
     def train_until(self, step: int) -> None:
@@ -72,7 +73,7 @@ class Engine:
         while self.step < step:
             for name, value in self.train_step().items():
                 self._totals[name] = self._totals.get(name, 0.0) + value.detach()
-            self._counted += 1
+                self._counts[name] += 1  # a term need not be one of every step
             if self.step % self.training.log_every == 0 or self.step == step:
                 self.log()
 
@@ -103,7 +104,7 @@ class Engine:
 
     def log(self) -> None:
         """Averages what has been gathered over steps and workers, adds diagnostics, and appends it to the history."""
-        means = mean_over_workers({name: total / self._counted for name, total in self._totals.items()})
+        means = mean_over_workers({name: total / self._counts[name] for name, total in self._totals.items()})
         if not math.isfinite(means["loss"]):
             raise MageError(
                 f"the loss of the {self.name} is {means['loss']} at step {self.step}; "
@@ -114,7 +115,7 @@ class Engine:
         means |= mean_over_workers(self.stage.diagnose(diagnosed.to(self.device)))
         self._set_modes()
         self.history.append({"stage": self.name, "step": self.step, **means})
-        self._totals, self._counted = {}, 0
+        self._totals, self._counts = {}, Counter()
 
     def in_words(self) -> str:
         """The newest row of the loss curve as a line for people."""

@@ -90,6 +90,29 @@ def test_a_logged_value_is_the_mean_since_the_last_line() -> None:
     assert trained.history[1]["loss"] == pytest.approx(sum(losses[10:]) / 10)
 
 
+class SlowLine(Line):
+    """Takes a step of its optimiser, and tells which step it was, at every other step only."""
+
+    def stage(self, name: str, config: StageConfig) -> Stage:
+        self.steps = 0
+        return Stage(name, config, {ONE: [self.slope]}, self.step)
+
+    def step(self, rows_B: Tensor, optimise: Optimisers, random: torch.Generator) -> Info:
+        loss, info = self.loss(rows_B, random)
+        self.steps += 1
+        if self.steps % 2:
+            return info
+        optimise[ONE].minimise(loss)
+        return {**info, "which": torch.tensor(float(self.steps))}
+
+
+def test_a_term_or_a_gradient_of_some_steps_only_is_averaged_over_those() -> None:
+    trained = engine(line=SlowLine)
+    trained.train_until(10)
+    assert trained.history[0]["which"] == 6  # of 2, 4, .., 10
+    assert ["gradient_norm" in trained.train_step() for _ in range(4)] == [False, True, False, True]
+
+
 def test_seed_stage_and_step_decide_the_randomness_and_nothing_else() -> None:
     def rows(made: Engine) -> list[float]:
         return [float(made.train_step()["first_row"]) for _ in range(20)]
