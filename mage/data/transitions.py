@@ -7,13 +7,13 @@ Shape suffixes: N steps of the data, B batch, S observation size, A action size.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
-from mage.config import Component
+from mage.config import ADDED, Component
 from mage.data.steps import Steps
 
 GOAL_REWARD = 1.0
@@ -27,6 +27,15 @@ class RewardConfig(Component):
     over_return_range: bool = Field(
         False, description="first divided by how far the best and the worst episode's return lie apart"
     )
+    standardised: Annotated[bool, ADDED] = Field(
+        False, description="first less its mean over the transitions, and divided by its deviation"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.over_return_range and self.standardised:
+            raise ValueError("over_return_range and standardised are two units of a reward: choose one")
+        return self
 
 
 class Batch(NamedTuple):
@@ -56,8 +65,14 @@ class TransitionSampler:
         self._observations = data.observations if normalise else data.recorded_observations
         everything_N = torch.arange(len(data), device=data.device)
         recorded_N = data.rewards(everything_N)
-        unit = 1 / return_range(data) if reward.over_return_range else 1.0
-        self._reward_N = recorded_N * (unit * reward.scale) + reward.shift
+        factor, shift = reward.scale, reward.shift
+        if reward.over_return_range:
+            factor /= return_range(data)
+        elif reward.standardised:
+            used_N = recorded_N[self._rows].double()
+            factor /= float(used_N.std()) or 1.0
+            shift -= factor * float(used_N.mean())
+        self._reward_N = recorded_N * factor + shift
         self._terminal_N = data.is_terminal(everything_N)
         if terminal_at_goal:
             self._terminal_N = torch.maximum(self._terminal_N, (recorded_N >= GOAL_REWARD).to(recorded_N.dtype))
@@ -77,6 +92,10 @@ class TransitionSampler:
             self._observations(next_B),
             self._terminal_N[rows_B],
         )
+
+    def next_actions(self, numbers_B: Tensor) -> Tensor:
+        """The actions (B, A) that the data takes after the transitions of those numbers; any after a terminal one."""
+        return self.data.actions((self._rows[numbers_B] + 1).clamp_max(len(self.data) - 1))
 
 
 def return_range(data: Steps) -> float:

@@ -19,12 +19,19 @@ class Average(nn.Module):
         rate: 0 stands still, 1 is the module itself.
         start: up to this call the copy is the module itself.
         every: how many calls lie between two moves.
+        waits: up to the start the copy stands still instead.
     """
 
-    def __init__(self, module: nn.Module, rate: float, start: int = 0, every: int = 1) -> None:
+    def __init__(self, module: nn.Module, rate: float, start: int = 0, every: int = 1, waits: bool = False) -> None:
         super().__init__()
         self.module = copy.deepcopy(module).requires_grad_(False)
         self.rate, self.start, self.every, self.calls = rate, start, every, 0
+        self.early_rate = 0.0 if waits else 1.0
+
+    @property
+    def due(self) -> bool:
+        """Whether it will move at the next call of `follow`."""
+        return (self.calls + 1) % self.every == 0
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the copy makes of it."""
@@ -33,10 +40,11 @@ class Average(nn.Module):
     @torch.no_grad()
     def follow(self, module: nn.Module) -> None:
         """Moves the copy a little towards the module, after the module took a step."""
+        due = self.due
         self.calls += 1
-        if self.calls % self.every:
+        rate = self.rate if self.calls > self.start else self.early_rate
+        if not due or not rate:
             return
-        rate = self.rate if self.calls > self.start else 1.0
         for average, parameter in zip(self.module.parameters(), module.parameters(), strict=True):
             average.lerp_(parameter, rate)
         for copied, buffer in zip(self.module.buffers(), module.buffers(), strict=True):

@@ -6,6 +6,7 @@ Shape suffixes: B batch, N actions of one observation, S observation size, A act
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Literal
 
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 LOG_STD_HIGH = 2.0
 LAST_LAYER_GAIN = 1e-2
 LARGEST_WEIGHT = 100.0
+SMALL_BIAS, SMALL_VALUE, SMALL_ACTION = 0.1, 3e-3, 1e-3
 
 
 def relu_mlp(inputs: int, hidden_dim: int, hidden_layers: int, outputs: int, dropout: float = 0.0) -> nn.Sequential:
@@ -36,7 +38,10 @@ class TwinQ(nn.Module):
         hidden_dim: width.
         hidden_layers: how many.
         weights: how they begin: `uniform` as PyTorch's linear layers; `orthogonal` with gain sqrt 2, a last layer of
-            gain 0.01 and no bias, so that all values are about 0.
+            gain 0.01 and no bias, so that all values are about 0; `small` as `uniform` with biases of 0.1 and a last
+            layer within 0.003 of 0.
+        activation: of the hidden layers.
+        layer_norm: after the activation.
     """
 
     def __init__(
@@ -45,23 +50,32 @@ class TwinQ(nn.Module):
         action_size: int,
         hidden_dim: int,
         hidden_layers: int,
-        weights: Literal["uniform", "orthogonal"] = "uniform",
+        weights: Literal["uniform", "orthogonal", "small"] = "uniform",
+        activation: Callable[[Tensor], Tensor] = F.relu,
+        layer_norm: bool = False,
     ) -> None:
         super().__init__()
+        self.activation, normed = activation, hidden_layers if layer_norm else 0
         sizes = [observation_size + action_size, *[hidden_dim] * hidden_layers, 1]
         shapes = list(pairwise(sizes))
         self.weights = nn.ParameterList([torch.empty(2, inputs, outputs) for inputs, outputs in shapes])
         self.biases = nn.ParameterList([torch.zeros(2, 1, outputs) for _, outputs in shapes])
+        self.norm_scales = nn.ParameterList([torch.ones(2, 1, hidden_dim) for _ in range(normed)])
+        self.norm_shifts = nn.ParameterList([torch.zeros(2, 1, hidden_dim) for _ in range(normed)])
         with torch.no_grad():
             for number, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
                 bound = 1 / math.sqrt(weight.shape[1])
-                gain = LAST_LAYER_GAIN if number == hidden_layers else math.sqrt(2)
-                if weights == "uniform":
-                    weight.uniform_(-bound, bound)
-                    bias.uniform_(-bound, bound)
-                else:
+                last = number == hidden_layers
+                if weights == "orthogonal":
                     for one in weight:
-                        nn.init.orthogonal_(one, gain)
+                        nn.init.orthogonal_(one, LAST_LAYER_GAIN if last else math.sqrt(2))
+                    continue
+                if weights == "small" and last:
+                    bound = SMALL_VALUE
+                weight.uniform_(-bound, bound)
+                bias.uniform_(-bound, bound)
+                if weights == "small" and not last:
+                    bias.fill_(SMALL_BIAS)
 
     def forward(self, observation_BS: Tensor, action_BA: Tensor) -> Tensor:
         """Q_1 and Q_2, (2, ..). The observations may lack leading dimensions of the actions: then they are repeated."""
@@ -69,8 +83,33 @@ class TwinQ(nn.Module):
         inputs = torch.cat([observation_BS, action_BA], -1)
         hidden = inputs.reshape(1, -1, inputs.shape[-1]).expand(2, -1, -1)
         for number, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            hidden = torch.baddbmm(bias, hidden.relu() if number else hidden, weight)
+            hidden = torch.baddbmm(bias, self._activated(hidden, number - 1) if number else hidden, weight)
         return hidden.view(2, *action_BA.shape[:-1])
+
+    def _activated(self, hidden_2BD: Tensor, layer: int) -> Tensor:
+        """What a hidden layer gives on, (2, B, D)."""
+        hidden_2BD = self.activation(hidden_2BD)
+        if not len(self.norm_scales):
+            return hidden_2BD
+        normed_2BD = F.layer_norm(hidden_2BD, hidden_2BD.shape[-1:])
+        return torch.addcmul(self.norm_shifts[layer], normed_2BD, self.norm_scales[layer])
+
+
+class TanhPolicy(nn.Module):
+    """tanh(MLP(s)), deterministic; begins near 0, with biases of 0.1 (as EDAC does, arXiv 2110.01548)."""
+
+    def __init__(self, observation_size: int, action_size: int, hidden_dim: int, hidden_layers: int) -> None:
+        super().__init__()
+        self.mlp = relu_mlp(observation_size, hidden_dim, hidden_layers, action_size)
+        *hidden, last = (layer for layer in self.mlp if isinstance(layer, nn.Linear))
+        for layer in hidden:
+            nn.init.constant_(layer.bias, SMALL_BIAS)
+        for parameter in last.parameters():
+            nn.init.uniform_(parameter, -SMALL_ACTION, SMALL_ACTION)
+
+    def forward(self, observation_BS: Tensor) -> Tensor:
+        """The action, (B, A), in [-1, 1]."""
+        return torch.tanh(self.mlp(observation_BS))
 
 
 class TanhMeanGaussian(nn.Module):

@@ -1,12 +1,13 @@
-"""Denoising diffusion of plans: how noise is added, and the chain that takes it away again.
+"""Denoising diffusion of plans, or of single actions: how noise is added, and the chain that takes it away again.
 
     x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise
     x_{t-1} = c_t x_0^(x_t) + c'_t x_t + sigma_t noise                                      (Ho et al., 2020)
 
-A network predicts x_0^, the plan without noise. Between two steps of the chain what is known of a plan is written into
-it, and a value of noisy plans may push it uphill (Janner et al., 2022). Level 0 is the least noisy.
+A network predicts x_0^, the plan without noise, or the noise, of which `Diffusion.clean` makes x_0^. Between two steps
+of the chain what is known of a plan is written into it, and a value of noisy plans may push it uphill (Janner et al.,
+2022). Level 0 is the least noisy.
 
-Shape suffixes: T levels, N plans, H horizon, D values of a step of a plan.
+Shape suffixes: T levels, N plans, H horizon, D values of a step of a plan. Where it says (N, H, D), (N, D) will do.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 SCHEDULE_OFFSET, LARGEST_BETA = 0.008, 0.999
+VP_LOW, VP_HIGH = 0.1, 10.0
 
 Judge = Callable[[Tensor, Tensor], Tensor]
 """(plans (N, H, D), their levels (N,)) -> what a network says of them."""
@@ -35,6 +37,13 @@ def cosine_betas(levels: int) -> Tensor:
 
     kept = [left((level + 1) / levels) / left(level / levels) for level in range(levels)]
     return torch.tensor([min(LARGEST_BETA, 1 - share) for share in kept], dtype=torch.float64)
+
+
+def vp_betas(levels: int) -> Tensor:
+    """The variance that each level adds in a variance-preserving process from 0.1 to 10 (Xiao et al., 2022), (T,) in
+    double precision: what is left of a plan at the highest level, exp(-5.05), does not depend on how many there are."""
+    level_T = torch.arange(1, levels + 1, dtype=torch.float64)
+    return 1 - torch.exp(-VP_LOW / levels - 0.5 * (VP_HIGH - VP_LOW) * (2 * level_T - 1) / levels**2)
 
 
 def own_noise(generators: Sequence[torch.Generator], each: int, shape: Sequence[int], device: torch.device) -> Tensor:
@@ -85,6 +94,7 @@ class Diffusion(nn.Module):
 
     Args:
         levels: T.
+        betas: the variance that each of so many levels adds.
     """
 
     kept_T: Tensor
@@ -92,10 +102,10 @@ class Diffusion(nn.Module):
     from_noisy_T: Tensor
     variance_T: Tensor
 
-    def __init__(self, levels: int) -> None:
+    def __init__(self, levels: int, betas: Callable[[int], Tensor] = cosine_betas) -> None:
         super().__init__()
         self.levels = levels
-        beta_T = cosine_betas(levels)
+        beta_T = betas(levels)
         kept_T = torch.cumprod(1 - beta_T, 0)
         before_T = torch.cat([torch.ones(1, dtype=torch.float64), kept_T[:-1]])
         constants = {
@@ -109,15 +119,22 @@ class Diffusion(nn.Module):
 
     def add_noise(self, plan_NHD: Tensor, noise_NHD: Tensor, level_N: Tensor) -> Tensor:
         """x_t of plans x_0."""
-        kept_N11 = self.kept_T[level_N].view(-1, 1, 1)
+        kept_N11 = self._kept(level_N, plan_NHD)
         return kept_N11.sqrt() * plan_NHD + (1 - kept_N11).sqrt() * noise_NHD
+
+    def clean(self, noisy_NHD: Tensor, noise_NHD: Tensor, level_N: Tensor) -> Tensor:
+        """x_0 of plans x_t of which the noise is known."""
+        kept_N11 = self._kept(level_N, noisy_NHD)
+        return (noisy_NHD - (1 - kept_N11).sqrt() * noise_NHD) / kept_N11.sqrt()
+
+    def _kept(self, level_N: Tensor, plan_NHD: Tensor) -> Tensor:
+        return self.kept_T[level_N].view(-1, *[1] * (plan_NHD.dim() - 1))
 
     def posterior(self, clean_NHD: Tensor, noisy_NHD: Tensor, level: int) -> tuple[Tensor, Tensor]:
         """Mean (N, H, D) and variance () of x_{t-1}, given x_0 and x_t."""
         mean_NHD = self.from_clean_T[level] * clean_NHD + self.from_noisy_T[level] * noisy_NHD
         return mean_NHD, self.variance_T[level]
 
-    @torch.no_grad()
     def sample(
         self,
         denoise: Judge,
@@ -129,7 +146,7 @@ class Diffusion(nn.Module):
         start_NHD: Tensor | None = None,
         levels: int | None = None,
     ) -> Tensor:
-        """Plans (N, H, D), from noise or from a start.
+        """Plans (N, H, D), from noise or from a start; differentiable through the whole chain where gradients are on.
 
         Args:
             denoise: predicts x_0 of noisy plans.

@@ -23,12 +23,13 @@ class TimeEmbedding(nn.Module):
 
     frequency_E: Tensor
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, factor: int = 4) -> None:
+        """`factor` is how much wider the hidden layer is."""
         super().__init__()
         half = width // 2
         frequency_E = torch.exp(-math.log(10000) / (half - 1) * torch.arange(half))
         self.register_buffer("frequency_E", frequency_E, persistent=False)
-        self.layers = nn.Sequential(nn.Linear(width, 4 * width), nn.Mish(), nn.Linear(4 * width, width))
+        self.layers = nn.Sequential(nn.Linear(width, factor * width), nn.Mish(), nn.Linear(factor * width, width))
 
     def forward(self, level_N: Tensor) -> Tensor:
         angle_NE = level_N.unsqueeze(1) * self.frequency_E

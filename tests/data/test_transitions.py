@@ -1,7 +1,9 @@
 """Transitions with rewards in their own units: none that is cut off, and none that leads past an end."""
 
 import numpy as np
+import pytest
 import torch
+from pydantic import ValidationError
 
 from mage.data.steps import Steps
 from mage.data.trajectories import Statistics
@@ -53,3 +55,34 @@ def test_observations_are_normalised_unless_told_otherwise() -> None:
     data, everything = steps(), torch.arange(6)
     batch = TransitionSampler(data, RAW).take(everything)
     torch.testing.assert_close(batch.observation_BS, data.observations(torch.tensor([0, 1, 2, 4, 5, 6])))
+
+
+def test_standardised_rewards_have_mean_0_and_deviation_1_over_the_transitions_before_scale_and_shift() -> None:
+    everything = torch.arange(6)
+    plain = TransitionSampler(steps(), RewardConfig(standardised=True)).take(everything).reward_B
+    assert (plain.mean().item(), plain.std().item()) == pytest.approx((0, 1), abs=1e-6)
+    moved = TransitionSampler(steps(), RewardConfig(standardised=True, scale=3, shift=2)).take(everything).reward_B
+    torch.testing.assert_close(moved, 3 * plain + 2)
+    with pytest.raises(ValidationError, match="choose one"):
+        RewardConfig(standardised=True, over_return_range=True)
+
+
+def test_rewards_that_are_all_the_same_are_standardised_to_0() -> None:
+    trajectories = make_trajectories(LENGTHS, rewards=np.full(8, 0.1, np.float32))
+    data = Steps(trajectories, Statistics.from_trajectories(trajectories))
+    rewards_B = TransitionSampler(data, RewardConfig(standardised=True)).take(torch.arange(5)).reward_B
+    torch.testing.assert_close(rewards_B, torch.zeros(5), atol=1e-6, rtol=0)
+
+
+def test_the_next_action_is_that_of_the_next_step_of_the_same_episode() -> None:
+    data, sampler = steps(), TransitionSampler(steps(), RAW)
+    # of rows 0, 1, 2 (terminal), 4, 5, 6; what follows the terminal one is read by nobody
+    next_action_BA = sampler.next_actions(torch.tensor([0, 1, 3, 4, 5]))
+    assert torch.equal(next_action_BA, data.actions(torch.tensor([1, 2, 5, 6, 7])))
+    assert torch.equal(sampler.take(torch.tensor([1])).action_BA, sampler.next_actions(torch.tensor([0])))
+
+
+def test_the_next_action_of_a_terminal_step_that_ends_the_data_is_there() -> None:
+    trajectories = make_trajectories([2], terminations=np.array([True]))
+    data = Steps(trajectories, Statistics.from_trajectories(trajectories))
+    assert TransitionSampler(data, RAW).next_actions(torch.arange(2)).shape == (2, 1)

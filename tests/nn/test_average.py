@@ -34,6 +34,16 @@ def test_up_to_its_start_it_is_the_module_and_between_moves_it_stands() -> None:
     assert seen == [0, 2, 2, 4, 4, 5, 5, 6.5]
 
 
+def test_one_that_waits_stands_still_up_to_its_start_and_tells_when_it_is_due() -> None:
+    average, seen, due = Average(constant(0.0), rate=0.5, start=4, every=2, waits=True), list[float](), list[bool]()
+    for _ in range(8):
+        due.append(average.due)
+        average.follow(constant(1.0))
+        seen.append(weight(average))
+    assert seen == [0, 0, 0, 0, 0, 0.5, 0.5, 0.75]
+    assert due == [False, True] * 4
+
+
 def test_buffers_are_copied_as_they_are() -> None:
     module = nn.BatchNorm1d(3)
     average = Average(module, rate=0.1)

@@ -10,6 +10,7 @@ from torch.distributions import Independent, Normal, TanhTransform, TransformedD
 from mage.nn.critics import (
     TanhGaussian,
     TanhMeanGaussian,
+    TanhPolicy,
     TwinQ,
     advantage_weight,
     expectile_loss,
@@ -52,7 +53,7 @@ def test_a_weight_is_finite_and_cut_whatever_the_advantage_and_its_precision_and
     assert torch.equal(advantage_weight(advantage_B, beta=0.0), torch.ones(4))
 
 
-@pytest.mark.parametrize("start", ["uniform", "orthogonal"])
+@pytest.mark.parametrize("start", ["uniform", "orthogonal", "small"])
 def test_two_q_functions_in_one_are_two_networks(start: str) -> None:
     torch.manual_seed(0)
     twins = TwinQ(3, 2, 8, 2, weights=start)  # type: ignore[arg-type]
@@ -65,6 +66,36 @@ def test_two_q_functions_in_one_are_two_networks(start: str) -> None:
             layer.weight.data, layer.bias.data = weight[number].T, bias[number, 0]
         torch.testing.assert_close(values_2B[number], single(torch.cat([observation_BS, action_BA], 1)).squeeze(1))
     assert not torch.allclose(values_2B[0], values_2B[1])
+
+
+def test_two_normalised_q_functions_in_one_are_two_networks_of_another_activation() -> None:
+    torch.manual_seed(0)
+    twins = TwinQ(3, 2, 8, 2, activation=nn.functional.mish, layer_norm=True)
+    for parameter in (*twins.norm_scales, *twins.norm_shifts):
+        nn.init.normal_(parameter)
+    observation_BS, action_BA = torch.randn(5, 3), torch.randn(5, 2)
+    for number in range(2):
+        layers: list[nn.Module] = []
+        for weight, bias in zip(twins.weights, twins.biases, strict=True):
+            layer, norm = nn.Linear(*weight.shape[1:]), nn.LayerNorm(8)
+            layer.weight.data, layer.bias.data = weight[number].T, bias[number, 0]
+            layers += [layer, nn.Mish(), norm]
+        norms = [layer for layer in layers[:-1] if isinstance(layer, nn.LayerNorm)]
+        for norm, scale, shift in zip(norms, twins.norm_scales, twins.norm_shifts, strict=True):
+            norm.weight.data, norm.bias.data = scale[number, 0], shift[number, 0]
+        single = nn.Sequential(*layers[:-2])
+        wanted_B = single(torch.cat([observation_BS, action_BA], 1)).squeeze(1)
+        torch.testing.assert_close(twins(observation_BS, action_BA)[number], wanted_B)
+
+
+def test_small_networks_begin_near_zero_with_biases_of_a_tenth() -> None:
+    torch.manual_seed(0)
+    observation_BS, action_BA = torch.randn(100, 17), torch.rand(100, 6)
+    twins, policy = TwinQ(17, 6, 64, 3, weights="small"), TanhPolicy(17, 6, 64, 3)
+    assert all((bias == 0.1).all() for bias in twins.biases[:-1])
+    assert twins(observation_BS, action_BA).abs().max() < 0.02
+    assert policy(observation_BS).abs().max() < 0.01
+    assert all((layer.bias == 0.1).all() for layer in list(policy.mlp)[:-1] if isinstance(layer, nn.Linear))
 
 
 def test_many_actions_of_an_observation_are_judged_as_each_on_its_own() -> None:

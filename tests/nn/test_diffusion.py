@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mage.nn.diffusion import Diffusion, Guide, cosine_betas, own_noise
+from mage.nn.diffusion import Diffusion, Guide, cosine_betas, own_noise, vp_betas
 from mage.nn.temporal_unet import TemporalUnet
 
 PLANS, HORIZON, VALUES = 6, 8, 3
@@ -170,3 +170,18 @@ def test_the_noise_of_an_episode_is_its_own_generators_whoever_is_beside_it() ->
 
     assert torch.equal(drawn(5, 6, 7)[3:6], drawn(6))
     assert not torch.equal(drawn(5), drawn(6))
+
+
+def test_a_variance_preserving_schedule_is_the_published_one_and_ends_at_the_same_noise_whatever_its_length() -> None:
+    wanted = torch.tensor([0.19587, 0.45882, 0.63578, 0.75488, 0.83503], dtype=torch.float64)  # of Diffusion-QL
+    torch.testing.assert_close(vp_betas(5), wanted, atol=1e-5, rtol=0)
+    for levels in (5, 50):
+        process = Diffusion(levels, vp_betas)
+        assert process.kept_T[-1].item() == pytest.approx(0.006409, abs=1e-6)
+        assert process.variance_T[0] == 0
+
+
+def test_whoever_knows_the_noise_of_actions_knows_the_actions() -> None:
+    process, action_ND, noise_ND = Diffusion(5, vp_betas), seeded(0, 5, (2,))(), seeded(1, 5, (2,))()
+    noisy_ND = process.add_noise(action_ND, noise_ND, torch.arange(5))
+    torch.testing.assert_close(process.clean(noisy_ND, noise_ND, torch.arange(5)), action_ND)
