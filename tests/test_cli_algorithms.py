@@ -23,6 +23,12 @@ def test_one_algorithm_is_shown_with_its_presets_its_space_and_every_field(name:
     assert set(field_names(algorithm.config_class)) <= {line.split()[0] for line in told.splitlines() if line.split()}
 
 
+def test_a_preset_is_shown_with_the_families_and_the_number_of_scenarios_for_which_it_differs() -> None:
+    (line,) = [line for line in run_well("algorithms", "rebrac").splitlines() if line.startswith("preset paper")]
+    assert "differences for kitchen, antmaze" in line
+    assert line.endswith("and 25 scenarios")
+
+
 def test_a_field_and_a_section_are_explained() -> None:
     (meaning, values) = run_well("config", "explain", "iql.beta", "--algorithm", "iql").splitlines()
     assert meaning.startswith("iql.beta: ") and "behaviour cloning" in meaning

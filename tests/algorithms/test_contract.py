@@ -70,6 +70,12 @@ class TestCql(AlgorithmContract):
     falls = "critic_loss"
 
 
+class TestReBrac(AlgorithmContract):
+    algorithm = "rebrac"
+    small = ("rebrac.hidden_dim=16",)
+    falls = "critic_loss"
+
+
 class TestDiffuser(AlgorithmContract):
     algorithm = "diffuser"
     small = (

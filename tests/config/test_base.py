@@ -17,6 +17,7 @@ SECTIONS = {
     "dt": {"decision_transformer"},
     "iql": {"iql"},
     "cql": {"cql"},
+    "rebrac": {"rebrac"},
     "diffuser": {"plan", "value", "goal", "planning"},
 }
 STAGES = {
@@ -26,6 +27,7 @@ STAGES = {
     "dt": ("reference",),
     "iql": ("critic",),
     "cql": ("critic",),
+    "rebrac": ("critic",),
     "diffuser": ("diffusion", "value"),
 }
 
@@ -112,6 +114,10 @@ OTHER_VALUES: dict[str, Any] = {
     "cql.discount": 0.5,
     "cql.target_rate": 0.5,
     "cql.normalise_observations": False,
+    "rebrac.layer_norm": False,
+    "rebrac.discount": 0.5,
+    "rebrac.target_rate": 0.5,
+    "rebrac.normalise_observations": True,
     "training.critic.actor.decay": "cosine",
     "plan.horizon": 64,
     "plan.width": 64,

@@ -78,6 +78,18 @@ def test_every_preset_loads_for_every_algorithm_and_domain(algorithm: str, prese
     assert make_config(config.model_dump(mode="json")) == config
 
 
+def test_what_a_preset_says_of_a_scenario_goes_over_what_it_says_of_its_family_and_of_all() -> None:
+    fields = ("rebrac.actor_penalty", "rebrac.discount", "training.checkpoint_every")
+
+    def told(scenario: str | None) -> list[float]:
+        config = load_config("paper", domain="antmaze", algorithm="rebrac", scenario=scenario)
+        return [get_field(config, field) for field in fields]
+
+    assert told(None) == [0.003, 0.999, 50_000]
+    assert told("antmaze-large-play") == [0.002, 0.999, 50_000]
+    assert told("a-scenario-without-fields-of-its-own") == told(None)
+
+
 def test_an_algorithm_is_named_as_an_argument_or_as_an_override_and_else_is_mage() -> None:
     assert load_config("cpu", algorithm="dt") == load_config("cpu", ["algorithm=dt"])
     assert load_config("cpu", ["algorithm=dt"], algorithm="dt").algorithm == "dt"
