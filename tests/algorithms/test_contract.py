@@ -76,6 +76,17 @@ class TestReBrac(AlgorithmContract):
     falls = "critic_loss"
 
 
+class TestDiffusionQl(AlgorithmContract):
+    algorithm = "diffusion_ql"
+    small = (
+        "diffusion_ql.hidden_dim=16",
+        "diffusion_ql.denoising_steps=3",
+        "diffusion_ql.candidates=4",
+        "diffusion_ql.average_start=2",
+    )
+    falls = "cloning_loss"
+
+
 class TestDiffuser(AlgorithmContract):
     algorithm = "diffuser"
     small = (

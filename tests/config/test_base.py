@@ -18,6 +18,7 @@ SECTIONS = {
     "iql": {"iql"},
     "cql": {"cql"},
     "rebrac": {"rebrac"},
+    "diffusion_ql": {"diffusion_ql"},
     "diffuser": {"plan", "value", "goal", "planning"},
 }
 STAGES = {
@@ -28,6 +29,7 @@ STAGES = {
     "iql": ("critic",),
     "cql": ("critic",),
     "rebrac": ("critic",),
+    "diffusion_ql": ("critic",),
     "diffuser": ("diffusion", "value"),
 }
 
@@ -118,6 +120,12 @@ OTHER_VALUES: dict[str, Any] = {
     "rebrac.discount": 0.5,
     "rebrac.target_rate": 0.5,
     "rebrac.normalise_observations": True,
+    "diffusion_ql.max_backup": True,
+    "diffusion_ql.discount": 0.5,
+    "diffusion_ql.target_rate": 0.5,
+    "diffusion_ql.average_rate": 0.5,
+    "diffusion_ql.choice": "best",
+    "diffusion_ql.normalise_observations": True,
     "training.critic.actor.decay": "cosine",
     "plan.horizon": 64,
     "plan.width": 64,
