@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from mage import registry
-from mage.config import AlgorithmConfig, load_config, make_config
+from mage.config import AlgorithmConfig, make_config
 from mage.data.steps import Steps
 from mage.data.trajectories import Statistics, Trajectories
 from mage.interface import Sizes
@@ -57,11 +57,3 @@ def check_saved_policy_plays_the_same(config: AlgorithmConfig, trajectories: Tra
     np.testing.assert_array_equal(acted, policy.act(observations))
     far = policy.act(1e6 * observations)
     assert (np.abs(far) <= 1).all()
-
-
-def value_of(algorithm: str, preset: str, family: str, field: str) -> Any:
-    """A dotted field of a preset."""
-    value: Any = load_config(preset, domain=family, algorithm=algorithm)
-    for part in field.split("."):
-        value = getattr(value, part)
-    return value

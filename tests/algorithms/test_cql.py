@@ -20,7 +20,6 @@ from tests.algorithms.runs import (
     check_saved_policy_plays_the_same,
     trained,
     untrained,
-    value_of,
 )
 from tests.data.builders import make_trajectories
 
@@ -190,54 +189,3 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_was_not(changes: dict[str, Any]
 
 def test_a_saved_policy_plays_the_same(tmp_path: Path) -> None:
     check_saved_policy_plays_the_same(make_config(settings()), make_trajectories([9, 14]), tmp_path)
-
-
-CORL = "github.com/corl-team/CORL, configs/offline/cql"
-CODE = "github.com/corl-team/CORL, algorithms/offline/cql.py"
-PARL = "github.com/PaddlePaddle/PARL, issue 744"
-OURS = "not published"
-
-
-@pytest.mark.parametrize(
-    ("family", "field", "value", "source"),
-    [
-        ("adroit", "cql.conservatism", 1.0, CORL),
-        ("adroit", "cql.gap", None, CORL),
-        ("adroit", "training.critic.actor.learning_rate", 1e-4, CORL),
-        ("adroit", "cql.normalise_observations", True, CORL),
-        ("kitchen", "cql.conservatism", 1.0, OURS),
-        ("kitchen", "cql.gap", 5.0, PARL),
-        ("antmaze", "cql.conservatism", 5.0, CORL),
-        ("antmaze", "cql.gap", 0.8, CORL),
-        ("antmaze", "training.critic.actor.learning_rate", 1e-4, CORL),
-        ("antmaze", "cql.normalise_observations", False, CORL),
-        ("antmaze", "cql.reward.scale", 10.0, CORL),
-        ("antmaze", "cql.reward.shift", -5.0, CORL),
-        ("antmaze", "cql.max_target_backup", True, CORL),
-        ("antmaze", "cql.least_difference", -200.0, CORL),
-        ("antmaze", "cql.critic_layers", 5, CORL),
-        ("antmaze", "cql.terminal_at_goal", True, "D4RL's data has its terminals there"),
-        ("maze2d", "cql.conservatism", 10.0, CORL),
-        ("maze2d", "cql.gap", 5.0, CORL),
-        ("maze2d", "training.critic.actor.learning_rate", 3e-5, CORL),
-        ("maze_game", "cql.gap", 5.0, OURS),
-        ("locomotion", "cql.conservatism", 10.0, CORL),
-        ("locomotion", "cql.gap", None, CORL),
-        ("locomotion", "training.critic.actor.learning_rate", 3e-5, CORL),
-        ("ogbench", "cql.conservatism", 5.0, OURS),
-        ("*", "cql.hidden_dim", 256, CODE),
-        ("*", "cql.actor_layers", 3, CODE),
-        ("*", "cql.critic_layers", 3, CODE),
-        ("*", "cql.sampled_actions", 10, CODE),
-        ("*", "cql.discount", 0.99, CODE),
-        ("*", "cql.target_rate", 0.005, CODE),
-        ("*", "training.critic.steps", 1_000_000, CODE),
-        ("*", "training.critic.batch_size", 256, CODE),
-        ("*", "training.critic.learning_rate", 3e-4, CODE),
-        ("*", "training.critic.decay", "constant", CODE),
-        ("*", "training.critic.actor.decay", "constant", CODE),
-        ("*", "training.critic.weight_decay", 0.0, CODE),
-    ],
-)
-def test_the_preset_paper_is_what_was_published(family: str, field: str, value: Any, source: str) -> None:
-    assert value_of("cql", "paper", family, field) == value, source

@@ -17,7 +17,6 @@ from tests.algorithms.runs import (
     check_saved_policy_plays_the_same,
     trained,
     untrained,
-    value_of,
 )
 from tests.data.builders import make_trajectories
 
@@ -138,54 +137,6 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_was_not(tmp_path: Path) -> None
 def test_a_saved_policy_plays_the_same(tmp_path: Path) -> None:
     config = make_config(settings(dropout=0.2))
     check_saved_policy_plays_the_same(config, make_trajectories([9, 14]), tmp_path)
-
-
-CORL = "github.com/corl-team/CORL, configs/offline/iql"
-AUTHORS = "github.com/ikostrikov/implicit_q_learning, configs"
-PAPER = "arXiv 2110.06169, appendix B"
-OURS = "not published"
-
-
-@pytest.mark.parametrize(
-    ("family", "field", "value", "source"),
-    [
-        ("adroit", "iql.expectile", 0.8, CORL),
-        ("adroit", "iql.beta", 3.0, CORL),
-        ("adroit", "iql.dropout", 0.1, CORL),
-        ("adroit", "iql.normalise_observations", True, CORL),
-        ("kitchen", "iql.expectile", 0.7, AUTHORS),
-        ("kitchen", "iql.beta", 0.5, AUTHORS),
-        ("kitchen", "iql.dropout", 0.1, AUTHORS),
-        ("kitchen", "iql.normalise_observations", False, AUTHORS),
-        ("antmaze", "iql.expectile", 0.9, CORL),
-        ("antmaze", "iql.beta", 10.0, CORL),
-        ("antmaze", "iql.dropout", 0.0, CORL),
-        ("antmaze", "iql.reward.shift", -1.0, CORL),
-        ("antmaze", "iql.terminal_at_goal", True, "D4RL's data has its terminals there"),
-        ("maze2d", "iql.expectile", 0.7, CORL),
-        ("maze2d", "iql.beta", 3.0, CORL),
-        ("maze_game", "iql.beta", 3.0, OURS),
-        ("locomotion", "iql.expectile", 0.7, CORL),
-        ("locomotion", "iql.beta", 3.0, CORL),
-        ("locomotion", "iql.reward.over_return_range", False, CORL),
-        ("ogbench", "iql.expectile", 0.9, OURS),
-        ("ogbench", "iql.beta", 10.0, OURS),
-        ("*", "iql.discount", 0.99, PAPER),
-        ("*", "iql.target_rate", 0.005, PAPER),
-        ("*", "iql.hidden_dim", 256, PAPER),
-        ("*", "iql.hidden_layers", 2, PAPER),
-        ("*", "iql.log_std_low", -20.0, CORL),
-        ("*", "training.critic.steps", 1_000_000, PAPER),
-        ("*", "training.critic.batch_size", 256, PAPER),
-        ("*", "training.critic.learning_rate", 3e-4, PAPER),
-        ("*", "training.critic.decay", "constant", PAPER),
-        ("*", "training.critic.weight_decay", 0.0, PAPER),
-        ("*", "training.critic.actor.learning_rate", 3e-4, PAPER),
-        ("*", "training.critic.actor.decay", "cosine_to_zero", PAPER),
-    ],
-)
-def test_the_preset_paper_is_what_was_published(family: str, field: str, value: Any, source: str) -> None:
-    assert value_of("iql", "paper", family, field) == value, source
 
 
 def test_an_override_of_the_policys_rate_leaves_the_rest_of_its_optimiser() -> None:
