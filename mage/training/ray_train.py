@@ -91,7 +91,7 @@ class WorkerJob:
     score: Callable[[list[Policy]], float] | None = None
 
 
-class LeanTorchTrainer(TorchTrainer):  # type: ignore[misc]
+class LeanTorchTrainer(TorchTrainer):
     """Ray Train's, without two processes a run that we have no work for: 2 to 3 s of a core each.
 
     One would manage Ray Data's datasets, the other give a dead run's placement group back, which the board does.
