@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 import mage
+from mage.data.trajectories import Trajectories
 from mage.results.status import read_status
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -65,7 +66,7 @@ def begin(out: Path, cluster: dict[str, str], data: Path, *options: str) -> subp
 
 
 def test_two_sweeps_share_a_cluster_and_each_keeps_its_own(
-    cluster: dict[str, str], tiny_maze_root: Path, tmp_path: Path
+    cluster: dict[str, str], tiny_maze: Trajectories, tiny_maze_root: Path, tmp_path: Path
 ) -> None:
     widths = {"one": (8, 9), "two": (16, 17)}
     steps = ("--set", "training.reference.steps=20", "--trials", "2")
