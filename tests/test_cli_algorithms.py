@@ -50,5 +50,5 @@ def test_an_unknown_field_is_answered_with_near_ones_or_with_those_who_have_it(f
 
 
 def test_an_unknown_algorithm_is_answered_with_those_there_are() -> None:
-    told = error_of("algorithms", "iqk")
-    assert "did you mean iql?" in told and "diffuser" in told
+    told = error_of("algorithms", "cqk")
+    assert "did you mean cql?" in told and "diffuser" in told

@@ -10,24 +10,15 @@ from collections.abc import Iterator
 from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from mage.config import Component
+from mage.data.goals import GoalConfig, check_goal
 from mage.data.steps import Steps
 from mage.errors import MageError
 
-ROWS_AT_A_TIME, CHECKED_ROWS = 65536, 1000
+ROWS_AT_A_TIME = 65536
 
 Padding = Literal["none", "zeros", "last"]
-
-
-class GoalConfig(Component):
-    """Where an observation shows a goal. Columns are those of the flat observation, from 0."""
-
-    columns: tuple[int, ...] = Field((), description="of the goal, which plans leave out and end at; (): there is none")
-    position: tuple[int, ...] = Field((0, 1), description="what is to be at the goal")
-    velocity: tuple[int, ...] = Field((2, 3), description="of the position")
 
 
 class Layout:
@@ -102,11 +93,7 @@ class Layout:
 
     def check_goal(self, data: Steps) -> None:
         """MageError where the columns of the goal change within an episode."""
-        rows, columns = data.spread(CHECKED_ROWS), self.goal.columns
-        if not torch.equal(data.observations(rows)[:, columns], data.observations(data.last_rows(rows))[:, columns]):
-            raise MageError(
-                f"the columns {columns} of this data show no goal: they change within an episode; set goal.columns"
-            )
+        check_goal(data, self.goal.columns)
 
 
 def window_starts(data: Steps, horizon: int, padding: Padding) -> Tensor:

@@ -98,6 +98,21 @@ class TestDiffuser(AlgorithmContract):
     )
 
 
+class TestHiql(AlgorithmContract):
+    algorithm = "hiql"
+    small = (
+        "hiql.hidden_dim=16",
+        "hiql.hidden_layers=2",
+        "hiql.policy_dim=16",
+        "hiql.policy_layers=2",
+        "goal.columns=[0,1]",
+        "goal.position=[2,3]",
+        "goal.velocity=[4,5]",
+        "training.hierarchy.learning_rate=0.003",
+    )
+    falls = "low_loss"
+
+
 def test_every_algorithm_that_ships_is_here() -> None:
     here = {each.algorithm for each in globals().values() if isinstance(each, type) and hasattr(each, "algorithm")}
     assert here == set(registry.built_in())

@@ -20,6 +20,7 @@ SECTIONS = {
     "rebrac": {"rebrac"},
     "diffusion_ql": {"diffusion_ql"},
     "diffuser": {"plan", "value", "goal", "planning"},
+    "hiql": {"hiql", "goal"},
 }
 STAGES = {
     "mage": ("autoencoder", "transformer", "inverse_dynamics", "value"),
@@ -31,6 +32,7 @@ STAGES = {
     "rebrac": ("critic",),
     "diffusion_ql": ("critic",),
     "diffuser": ("diffusion", "value"),
+    "hiql": ("hierarchy",),
 }
 
 ALGORITHMS = tuple(STAGES)
@@ -141,6 +143,15 @@ OTHER_VALUES: dict[str, Any] = {
     "goal.position": [2, 3],
     "goal.velocity": [0, 1],
     "planning.follow": "states",
+    "hiql.policy_activation": "relu",
+    "hiql.learned_std": True,
+    "hiql.expectile": 0.9,
+    "hiql.discount": 0.5,
+    "hiql.target_rate": 0.5,
+    "hiql.any_goals": 0.5,
+    "hiql.goals.current": 0.5,
+    "hiql.goals.random": 0.5,
+    "hiql.goal": "rewarded",
     "training.reweight_by_return": True,
     "training.device": "cpu",
     "evaluation.episodes": 7,

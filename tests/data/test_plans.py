@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from mage.data.plans import GoalConfig, Layout, Padding, window_starts
+from mage.data.goals import GoalConfig
+from mage.data.plans import Layout, Padding, window_starts
 from mage.data.steps import Steps
 from mage.data.trajectories import Statistics, Trajectories
 from mage.errors import MageError
@@ -72,7 +73,7 @@ def test_at_the_goal_the_position_is_the_goals_and_all_else_0() -> None:
 
 def test_columns_that_are_no_goal_are_refused() -> None:
     goal = GoalConfig(columns=(0,), position=(2,), velocity=())
-    with pytest.raises(MageError, match=r"columns \(0,\) of this data show no goal: they change within an episode"):
+    with pytest.raises(MageError, match=r"columns \(0,\) of this data are not its goal: they change within an episode"):
         Layout(3, 1, goal).check_goal(steps_of(TRAJECTORIES))
     Layout(3, 1, goal.model_copy(update={"columns": (1,)})).check_goal(steps_of(TRAJECTORIES))  # the episode's number
     with pytest.raises(MageError, match=r"goal.columns \(4, 5\) .* are not all among the 3 columns"):

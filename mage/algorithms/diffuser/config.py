@@ -7,7 +7,8 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from mage.config import AlgorithmConfig, Component, OptionalStageConfig, StageConfig, TrainingConfig
-from mage.data.plans import GoalConfig, Padding
+from mage.data.goals import GoalConfig
+from mage.data.plans import Padding
 from mage.nn.temporal_unet import multiple_of
 
 

@@ -1,0 +1,109 @@
+"""The configuration of HIQL, its presets, and what a sweep varies where nothing is said."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from mage.config import AlgorithmConfig, Component, PlainAdamConfig, StageConfig, TrainingConfig
+from mage.data.goals import GoalConfig, GoalShares
+from mage.interface import Presets, Space
+
+
+class HiqlNetworkConfig(Component):
+    """Networks, losses and goals; defaults are those of OGBench's own implementation."""
+
+    hidden_dim: int = Field(512, ge=1, description="width of phi and of the heads of the value")
+    hidden_layers: int = Field(3, ge=1, description="of phi and of the heads of the value")
+    representation_dim: int = Field(10, ge=1, description="of phi, whose length is the root of it")
+    policy_dim: int = Field(512, ge=1, description="width of both policies")
+    policy_layers: int = Field(3, ge=1, description="of both policies")
+    policy_activation: Literal["gelu", "relu"] = Field("gelu", description="relu in the authors' code for D4RL")
+    learned_std: bool = Field(False, description="of both policies, as in the authors' code for D4RL; else it is 1")
+    subgoal_steps: int = Field(25, ge=1, description="k: how far ahead sub-goals lie")
+    expectile: float = Field(0.7, gt=0, lt=1, description="tau")
+    beta_high: float = Field(3.0, ge=0, description="of the high policy's advantage; 0 is behaviour cloning")
+    beta_low: float = Field(3.0, ge=0, description="of the low policy's advantage; 0 is behaviour cloning")
+    largest_weight: float = Field(100.0, gt=0, description="of an action or a sub-goal of the data")
+    discount: float = Field(0.99, gt=0, lt=1, description="gamma, a step, whatever the scenario's")
+    target_rate: float = Field(0.005, gt=0, le=1, description="by which V' follows V, a step")
+    goals: GoalShares = Field(GoalShares(), description="of the value")
+    any_goals: float = Field(0.0, ge=0, le=1, description="share of the high policy's goals that are any states")
+    goal: Literal["shown", "rewarded"] = Field(
+        "shown",
+        description="where the goal is read when it acts: in the goal's columns of the observation, else as in the "
+        "data's first; or, where no observation shows it, it is the first state of the data that was rewarded with 1",
+    )
+
+
+class HiqlStageConfig(PlainAdamConfig, StageConfig):
+    """Its one stage, of one optimiser."""
+
+    steps: int = Field(1_000_000, ge=0)
+    batch_size: int = Field(1024, ge=1, description="steps of walks over all workers together")
+
+
+class HiqlTrainingConfig(TrainingConfig):
+    """Its one stage."""
+
+    hierarchy: HiqlStageConfig = Field(HiqlStageConfig(), description="value and both policies, at once")
+
+
+class HiqlConfig(AlgorithmConfig):
+    """The whole configuration of a run of HIQL."""
+
+    algorithm: Literal["hiql"] = "hiql"
+    hiql: HiqlNetworkConfig = HiqlNetworkConfig()
+    goal: GoalConfig = GoalConfig()
+    training: HiqlTrainingConfig = HiqlTrainingConfig()
+
+    @property
+    def discount(self) -> float | None:
+        """Of its values, whatever the scenario's."""
+        return self.hiql.discount
+
+
+# its position and velocity are all of a point's state
+POINT = {"columns": (4, 5), "position": (0, 1), "velocity": (2, 3)}
+# 27 values of the body, its position, the goal; at the goal the body is as in the data's first observation
+ANT = {"columns": (29, 30), "position": (27, 28), "velocity": ()}
+# of complete and partial: 59 values, then the wanted kettle (7), light switch (2), microwave (1) and slide cabinet (1).
+# For mixed set goal.columns=[59, .., 70] and goal.position=[20, 21, 32, .., 38, 26, 27, 31]: it has the bottom burner
+KITCHEN = {"columns": tuple(range(59, 70)), "position": (*range(32, 39), 26, 27, 31, 28), "velocity": ()}
+D4RL = {"beta_high": 1.0, "beta_low": 1.0, "any_goals": 0.3}
+D4RL_POLICY = {"policy_dim": 256, "policy_layers": 2, "policy_activation": "relu", "learned_std": True}
+
+FAMILIES: dict[str, dict[str, Any]] = {
+    "antmaze": {"goal": ANT, "hiql": D4RL},
+    "kitchen": {"goal": KITCHEN, "hiql": D4RL},
+    # nobody published it: OGBench's point maze, with any goals, since the data are short tours
+    "maze2d": {"goal": POINT, "hiql": {"any_goals": 0.3}},
+    # of the giant mazes; set hiql.discount=0.99 for the teleporting one, hiql.subgoal_steps=100 for the humanoid
+    "ogbench": {"hiql": {"goal": "rewarded", "discount": 0.995}},
+}
+
+PRESETS: Presets = {
+    "cpu": {
+        "*": {
+            "hiql": {"hidden_dim": 128, "policy_dim": 128},
+            "training": {"hierarchy": {"steps": 20_000, "batch_size": 256}},
+        },
+        **FAMILIES,
+    },
+    "paper": {
+        "*": {"training": {"log_every": 1000, "checkpoint_every": 50_000}},
+        **FAMILIES,
+        "antmaze": {"goal": ANT, "hiql": D4RL | D4RL_POLICY},
+        "kitchen": {
+            "goal": KITCHEN,
+            "hiql": D4RL | D4RL_POLICY,
+            "training": {"hierarchy": {"steps": 500_000}},
+        },
+    },
+}
+SPACE: Space = {
+    "hiql.beta_high": [1.0, 3.0, 10.0],
+    "hiql.beta_low": [1.0, 3.0, 10.0],
+    "hiql.subgoal_steps": [15, 25, 50],
+}
