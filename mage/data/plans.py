@@ -113,3 +113,8 @@ def window_starts(data: Steps, horizon: int, padding: Padding) -> Tensor:
             f"no episode of this data has the {horizon} steps of a plan; set plan.horizon, or plan.padding=last"
         )
     return rows
+
+
+def shifted(plan_BHA: Tensor) -> Tensor:
+    """Plans of actions a step later: the first is over, and the last is 0."""
+    return torch.cat([plan_BHA[:, 1:], torch.zeros_like(plan_BHA[:, :1])], 1)

@@ -113,6 +113,19 @@ class TestHiql(AlgorithmContract):
     falls = "low_loss"
 
 
+class TestMppi(AlgorithmContract):
+    algorithm = "mppi"
+    small = (
+        "model.hidden_dim=16",
+        "model.members=2",
+        "planner.plans=6",
+        "planner.horizon=4",
+        "goal.columns=[0,1]",
+        "goal.position=[2,3]",
+        "goal.velocity=[4,5]",
+    )
+
+
 def test_every_algorithm_that_ships_is_here() -> None:
     here = {each.algorithm for each in globals().values() if isinstance(each, type) and hasattr(each, "algorithm")}
     assert here == set(registry.built_in())

@@ -21,6 +21,7 @@ SECTIONS = {
     "diffusion_ql": {"diffusion_ql"},
     "diffuser": {"plan", "value", "goal", "planning"},
     "hiql": {"hiql", "goal"},
+    "mppi": {"model", "planner", "goal"},
 }
 STAGES = {
     "mage": ("autoencoder", "transformer", "inverse_dynamics", "value"),
@@ -33,6 +34,7 @@ STAGES = {
     "diffusion_ql": ("critic",),
     "diffuser": ("diffusion", "value"),
     "hiql": ("hierarchy",),
+    "mppi": ("model",),
 }
 
 ALGORITHMS = tuple(STAGES)
@@ -143,6 +145,10 @@ OTHER_VALUES: dict[str, Any] = {
     "goal.position": [2, 3],
     "goal.velocity": [0, 1],
     "planning.follow": "states",
+    "model.held_out": 0.5,
+    "model.reward": "goal",
+    "planner.correction": False,
+    "planner.discount": 0.5,
     "hiql.policy_activation": "relu",
     "hiql.learned_std": True,
     "hiql.expectile": 0.9,

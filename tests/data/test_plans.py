@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mage.data.goals import GoalConfig
-from mage.data.plans import Layout, Padding, window_starts
+from mage.data.plans import Layout, Padding, shifted, window_starts
 from mage.data.steps import Steps
 from mage.data.trajectories import Statistics, Trajectories
 from mage.errors import MageError
@@ -93,3 +93,7 @@ def test_a_straight_plan_is_followed_to_its_end_where_the_mass_comes_to_rest() -
         within.append(abs(state[0] - 2) < 0.1 and abs(state[1]) < 1e-6)
     assert all(within[horizon + 5 :])
     assert abs(state[2]) < 1e-3
+
+
+def test_a_plan_a_step_later_begins_with_its_second_action_and_ends_with_none() -> None:
+    assert shifted(torch.tensor([[[1.0], [2.0], [3.0]]])).tolist() == [[[2.0], [3.0], [0.0]]]
