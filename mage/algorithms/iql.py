@@ -31,7 +31,8 @@ from mage.data.trajectories import Statistics
 from mage.data.transitions import Batch, RewardConfig, TransitionSampler
 from mage.interface import Algorithm, Info, Optimisers, Presets, Seen, Sizes, Space, Stage
 from mage.nn.average import Average
-from mage.nn.critics import TanhMeanGaussian, TwinQ, advantage_weight, expectile_loss, relu_mlp
+from mage.nn.critics import TanhMeanGaussian, TwinQ, advantage_weight, relu_mlp
+from mage.nn.implicit import implicit_losses
 
 
 class IqlNetworkConfig(Component):
@@ -202,20 +203,14 @@ class ImplicitQLearning(Algorithm[Any]):
     def losses(self, batch: Batch) -> Losses:
         """All three, each with a gradient in its own network alone."""
         own = self.own
-        value_B = self.value(batch.observation_BS).squeeze(-1)
-        with torch.no_grad():
-            next_value_B = self.value(batch.next_observation_BS).squeeze(-1)
-            wanted_B = batch.reward_B + own.discount * (1 - batch.terminal_B) * next_value_B
-            judged_B = self.target(batch.observation_BS, batch.action_BA).amin(0)
-        advantage_B = judged_B - value_B
-        weight_B = advantage_weight(advantage_B, own.beta, own.largest_weight)
-        value_2B = self.critic(batch.observation_BS, batch.action_BA)
+        of_values = implicit_losses(self.value, self.critic, self.target, batch, own.discount, own.expectile)
+        weight_B = advantage_weight(of_values.advantage_B, own.beta, own.largest_weight)
         log_density_B = self.actor.log_density(batch.observation_BS, batch.action_BA)
         return Losses(
-            value=expectile_loss(advantage_B, own.expectile).mean(),
-            critic=(value_2B - wanted_B).pow(2).mean(),
+            value=of_values.value,
+            critic=of_values.critic,
             actor=-(weight_B * log_density_B).mean(),
-            value_mean=value_B.mean(),
+            value_mean=of_values.value_B.mean(),
             weight_mean=weight_B.mean(),
         )
 

@@ -126,6 +126,12 @@ class TestMppi(AlgorithmContract):
     )
 
 
+class TestAdt(AlgorithmContract):
+    algorithm = "adt"
+    small = ("values.hidden_dim=16", "adt.context=4", "adt.depth=1", "adt.embed_dim=16", "adt.num_heads=2")
+    falls = "critic_loss"
+
+
 def test_every_algorithm_that_ships_is_here() -> None:
     here = {each.algorithm for each in globals().values() if isinstance(each, type) and hasattr(each, "algorithm")}
     assert here == set(registry.built_in())

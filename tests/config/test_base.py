@@ -21,6 +21,7 @@ SECTIONS = {
     "diffusion_ql": {"diffusion_ql"},
     "diffuser": {"plan", "value", "goal", "planning"},
     "hiql": {"hiql", "goal"},
+    "adt": {"adt", "values"},
     "mppi": {"model", "planner", "goal"},
 }
 STAGES = {
@@ -34,6 +35,7 @@ STAGES = {
     "diffusion_ql": ("critic",),
     "diffuser": ("diffusion", "value"),
     "hiql": ("hierarchy",),
+    "adt": ("values", "policy"),
     "mppi": ("model",),
 }
 
@@ -149,6 +151,14 @@ OTHER_VALUES: dict[str, Any] = {
     "model.reward": "goal",
     "planner.correction": False,
     "planner.discount": 0.5,
+    "values.expectile": 0.9,
+    "values.discount": 0.5,
+    "values.target_rate": 0.5,
+    "values.terminal_at_goal": True,
+    "values.reward.over_return_range": True,
+    "adt.embed_dim": 256,
+    "adt.num_heads": 8,
+    "adt.dropout": 0.5,
     "hiql.policy_activation": "relu",
     "hiql.learned_std": True,
     "hiql.expectile": 0.9,
