@@ -44,8 +44,7 @@ LIMIT = 1.0
 """Of actions, both ways, as in all scenarios here."""
 
 MOST_ACTION_VALUES = 8
-JUDGED_WALKS = 256
-REPORTED_STEPS = (1, 10)
+JUDGED_WALKS, REPORTED_STEPS = 256, (1, 10)
 
 
 class ModelConfig(Component):
@@ -244,7 +243,9 @@ class Mppi(Algorithm[Any]):
         rows_BH = starts[:, None] + torch.arange(steps + 1, device=starts.device)
         errors = self.dynamics.rollout_errors(self._states(data, rows_BH), data.actions(rows_BH))
         told = {
-            f"error_after_{after}": float(errors[after - 1]) for after in {*REPORTED_STEPS, steps} if after <= steps
+            f"error_after_{after}": float(errors[after - 1])
+            for after in sorted({*REPORTED_STEPS, steps})
+            if after <= steps
         }
         words = ", ".join(
             f"{value:.2g} {name.removeprefix('error_').replace('_', ' ')}" for name, value in told.items()

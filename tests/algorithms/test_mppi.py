@@ -144,7 +144,7 @@ def test_the_plan_is_remembered_a_step_later_and_a_new_episode_has_none() -> Non
 def test_an_episode_is_the_same_alone_and_among_others() -> None:
     made: Mppi = trained(make_trajectories([30, 30]), settings())
     observations = np.random.default_rng(0).normal(size=(6, 5, 3)).astype(np.float32)
-    together, alone, states = [], [], [made.begin(5), made.begin(1)]
+    together, alone, states = list[Tensor](), list[Tensor](), [made.begin(5), made.begin(1)]
     for step, shown in enumerate(observations):
         for which, (number, acted) in enumerate([(5, together), (1, alone)]):
             action, states[which] = made.act(states[which], seen(shown[:number], step))

@@ -189,10 +189,11 @@ class Hiql(Algorithm[Any]):
     def losses(self, batch: Batch) -> Losses:
         """All three, each with a gradient in its own networks alone; the representation's is the value's."""
         own = self.own
-        value_2B = self.value(batch.state_BS, self.phi(batch.state_BS, batch.goal_BS))
+        goal_BZ = self.phi(batch.state_BS, batch.goal_BS)
+        value_2B = self.value(batch.state_BS, goal_BZ)
         with torch.no_grad():
             next_2B = self.target(batch.next_BS, self.phi(batch.next_BS, batch.goal_BS))
-            now_2B = self.target(batch.state_BS, self.phi(batch.state_BS, batch.goal_BS))
+            now_2B = self.target(batch.state_BS, goal_BZ)
             reward_B, kept_B = -batch.goes_on_B, own.discount * batch.goes_on_B
             advantage_B = reward_B + kept_B * next_2B.amin(0) - now_2B.mean(0)
             side_B = torch.where(advantage_B < 0, 1 - own.expectile, own.expectile)
