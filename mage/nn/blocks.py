@@ -25,6 +25,10 @@ class KeyValueCache:
         self.length = end
         return self.keys_BNTE[:, :, :end], self.values_BNTE[:, :, :end]
 
+    def select(self, row_N: Tensor) -> None:
+        """Goes on with those rows of the batch, which may be fewer or more than there were."""
+        self.keys_BNTE, self.values_BNTE = self.keys_BNTE[row_N], self.values_BNTE[row_N]
+
 
 class SelfAttention(nn.Module):
     """Multi-head self-attention, masked or not, with an optional key-value cache."""
@@ -35,11 +39,22 @@ class SelfAttention(nn.Module):
         self.project_in = nn.Linear(width, 3 * width)
         self.project_out = nn.Linear(width, width)
 
-    def forward(self, x_BTD: Tensor, mask_TT: Tensor | None = None, cache: KeyValueCache | None = None) -> Tensor:
-        """`mask_TT` is True where a row may look at a column; with a cache, x attends to all it holds and to itself."""
+    def forward(
+        self,
+        x_BTD: Tensor,
+        mask_TT: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+        shown: Tensor | None = None,
+    ) -> Tensor:
+        """`mask_TT` is True where a row may look at a column; with a cache, x attends to all it holds and to itself.
+
+        `shown` are the places of the tokens of x that may be looked at, if not all: the columns, and what is cached.
+        """
         batch, tokens, width = x_BTD.shape
         heads = self.project_in(x_BTD).view(batch, tokens, 3, self.num_heads, width // self.num_heads)
         query_BNTE, key_BNTE, value_BNTE = heads.permute(2, 0, 3, 1, 4)
+        if shown is not None:
+            key_BNTE, value_BNTE = key_BNTE[:, :, shown], value_BNTE[:, :, shown]
         if cache is not None:
             key_BNTE, value_BNTE = cache.append(key_BNTE, value_BNTE)
         dropout = self.dropout if self.training else 0.0
@@ -58,8 +73,15 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x_BTD: Tensor, mask_TT: Tensor | None = None, cache: KeyValueCache | None = None) -> Tensor:
-        x_BTD = x_BTD + self.dropout(self.attention(self.norm_attention(x_BTD), mask_TT, cache))
+    def forward(
+        self,
+        x_BTD: Tensor,
+        mask_TT: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+        shown: Tensor | None = None,
+    ) -> Tensor:
+        """The arguments are those of `SelfAttention`."""
+        x_BTD = x_BTD + self.dropout(self.attention(self.norm_attention(x_BTD), mask_TT, cache, shown))
         return x_BTD + self.dropout(self.mlp(self.norm_mlp(x_BTD)))
 
     def new_cache(self, batch: int, tokens: int) -> KeyValueCache:

@@ -87,6 +87,19 @@ class TestDiffusionQl(AlgorithmContract):
     falls = "cloning_loss"
 
 
+class TestTt(AlgorithmContract):
+    algorithm = "tt"
+    small = (
+        "trajectory_transformer.bins=8",
+        "trajectory_transformer.window=3",
+        "trajectory_transformer.depth=1",
+        "trajectory_transformer.embed_dim=16",
+        "trajectory_transformer.num_heads=2",
+        "search.horizon=2",
+        "search.beam=2",
+    )
+
+
 class TestDiffuser(AlgorithmContract):
     algorithm = "diffuser"
     small = (

@@ -23,6 +23,7 @@ SECTIONS = {
     "hiql": {"hiql", "goal"},
     "adt": {"adt", "values"},
     "mppi": {"model", "planner", "goal"},
+    "tt": {"trajectory_transformer", "search"},
 }
 STAGES = {
     "mage": ("autoencoder", "transformer", "inverse_dynamics", "value"),
@@ -37,6 +38,7 @@ STAGES = {
     "hiql": ("hierarchy",),
     "adt": ("values", "policy"),
     "mppi": ("model",),
+    "tt": ("transformer",),
 }
 
 ALGORITHMS = tuple(STAGES)
@@ -168,6 +170,18 @@ OTHER_VALUES: dict[str, Any] = {
     "hiql.goals.current": 0.5,
     "hiql.goals.random": 0.5,
     "hiql.goal": "rewarded",
+    "trajectory_transformer.binning": "widths",
+    "trajectory_transformer.observed": 27,
+    "trajectory_transformer.embed_dim": 256,
+    "trajectory_transformer.num_heads": 8,
+    "trajectory_transformer.dropout": 0.5,
+    "trajectory_transformer.discount": 0.5,
+    "trajectory_transformer.terminal_reward": -100.0,
+    "search.cut": 0.5,
+    "search.top_k": 40,
+    "search.cache": False,
+    "training.transformer.beta_2": 0.9,
+    "training.transformer.rate_by": "steps",
     "training.reweight_by_return": True,
     "training.device": "cpu",
     "evaluation.episodes": 7,
@@ -183,7 +197,7 @@ BASES = {
     "training.inverse_dynamics": ["training.inverse_dynamics.steps=5"],
 }
 SPEAKS_ONLY = {f"training.{name}" for name in ("log_every", "checkpoint_every", "device", "threads")}
-SPEAKS_ONLY |= {"evaluation.inspection_episodes"}
+SPEAKS_ONLY |= {"evaluation.inspection_episodes", "search.cache"}
 FIELDS = [(name, field) for name in ALGORITHMS for field in sorted({*field_names(kind_of(name))} - {"algorithm"})]
 
 
