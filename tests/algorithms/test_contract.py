@@ -100,6 +100,22 @@ class TestTt(AlgorithmContract):
     )
 
 
+class TestTap(AlgorithmContract):
+    algorithm = "tap"
+    small = (
+        "tap.window=4",
+        "tap.stride=2",
+        "tap.codes=8",
+        "tap.code_dim=8",
+        "tap.depth=1",
+        "tap.embed_dim=16",
+        "tap.num_heads=2",
+        "search.horizon=4",
+        "search.beam=3",
+        "search.expand=2",
+    )
+
+
 class TestDiffuser(AlgorithmContract):
     algorithm = "diffuser"
     small = (

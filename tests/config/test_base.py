@@ -24,6 +24,7 @@ SECTIONS = {
     "adt": {"adt", "values"},
     "mppi": {"model", "planner", "goal"},
     "tt": {"trajectory_transformer", "search"},
+    "tap": {"tap", "search"},
 }
 STAGES = {
     "mage": ("autoencoder", "transformer", "inverse_dynamics", "value"),
@@ -39,6 +40,7 @@ STAGES = {
     "adt": ("values", "policy"),
     "mppi": ("model",),
     "tt": ("transformer",),
+    "tap": ("autoencoder", "prior"),
 }
 
 ALGORITHMS = tuple(STAGES)
@@ -177,10 +179,24 @@ OTHER_VALUES: dict[str, Any] = {
     "trajectory_transformer.dropout": 0.5,
     "trajectory_transformer.discount": 0.5,
     "trajectory_transformer.terminal_reward": -100.0,
+    "search.horizon": 12,
     "search.cut": 0.5,
     "search.top_k": 40,
     "search.cache": False,
     "training.transformer.beta_2": 0.9,
+    "tap.window": 30,
+    "tap.stride": 1,
+    "tap.codebook_decay": 0.5,
+    "tap.embed_dim": 256,
+    "tap.num_heads": 8,
+    "tap.dropout": 0.5,
+    "tap.discount": 0.5,
+    "tap.normalise": False,
+    "tap.terminal_reward": -100.0,
+    "tap.observed": 27,
+    "search.least_probability": 0.5,
+    "training.autoencoder.beta_2": 0.9,
+    "training.prior.beta_2": 0.9,
     "training.transformer.rate_by": "steps",
     "training.reweight_by_return": True,
     "training.device": "cpu",
@@ -232,4 +248,5 @@ def test_an_algorithm_without_a_stage_that_runs_share_has_no_key_of_one() -> Non
     assert {name for name in ALGORITHMS if make_config({"algorithm": name}).shared_key() is not None} == {
         "mage",
         "diffuser",
+        "tap",
     }
