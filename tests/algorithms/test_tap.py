@@ -334,14 +334,15 @@ def test_it_learns_to_tell_the_trajectories_of_a_linear_system_apart() -> None:
         states.append(state_EA)
         actions.append(action_EA)
         state_EA = state_EA @ np.array([[0.9, 0.5], [-0.5, 0.9]]) + action_EA
-    flat = {
-        name: np.stack(values, 1).reshape(-1, 2).astype(np.float32)
-        for name, values in (("observations", states), ("actions", actions))
-    }
+    seen_NS, action_NA = (np.stack(values, 1).reshape(-1, 2).astype(np.float32) for values in (states, actions))
     task = make_trajectories([1]).task.model_copy(update={"action_low": (-1.0, -1.0), "action_high": (1.0, 1.0)})
-    rewards = -np.abs(flat["observations"]).sum(1)
     data = Trajectories(
-        **flat, rewards=rewards, terminations=np.zeros(16, bool), episode_starts=np.arange(17) * 12, task=task
+        observations=seen_NS,
+        actions=action_NA,
+        rewards=-np.abs(seen_NS).sum(1),
+        terminations=np.zeros(16, bool),
+        episode_starts=np.arange(17) * 12,
+        task=task,
     )
     small = [
         "tap.codes=32",
