@@ -12,7 +12,6 @@ from mage.config import make_config
 from mage.data.steps import Steps
 from mage.data.trajectories import Trajectories
 from mage.interface import Seen
-from tests.algorithms.presets import PresetRow, check_preset, preset_rows
 from tests.algorithms.runs import trained, untrained
 from tests.data.builders import make_trajectories
 
@@ -142,8 +141,3 @@ def test_prompted_by_v_it_takes_the_better_of_two_actions_of_the_data() -> None:
     made: Adt = trained(bandit, settings(150, expectile=0.9, beta=0.0))  # no weights: the prompt alone tells
     action, _ = made.act(made.begin(1), seen(np.ones((1, 1), np.float32), 0))
     assert float(action) == pytest.approx(0.6, abs=0.15)
-
-
-@pytest.mark.parametrize("row", preset_rows("adt"), ids=str)
-def test_the_preset_paper_is_what_was_published(row: PresetRow) -> None:
-    check_preset(row)

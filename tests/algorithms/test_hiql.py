@@ -13,7 +13,6 @@ from mage.data.goals import GoalSampler
 from mage.data.trajectories import Trajectories
 from mage.errors import MageError
 from mage.interface import Seen
-from tests.algorithms.presets import PresetRow, check_preset, preset_rows
 from tests.algorithms.runs import trained, untrained
 from tests.data.builders import make_trajectories
 
@@ -226,8 +225,3 @@ def test_where_there_is_no_goal_it_is_refused(family: str) -> None:
     with pytest.raises(MageError, match=r"goal.columns names none in the observation") as caught:
         untrained(load_config(domain=family, algorithm="hiql"), make_trajectories([8]))
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("row", preset_rows("hiql"), ids=str)
-def test_the_preset_paper_is_what_was_published(row: PresetRow) -> None:
-    check_preset(row)

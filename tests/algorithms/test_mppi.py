@@ -13,7 +13,6 @@ from mage.data.plans import shifted
 from mage.data.trajectories import Statistics
 from mage.errors import MageError
 from mage.interface import Seen, Sizes
-from tests.algorithms.presets import PresetRow, check_preset, preset_rows
 from tests.algorithms.runs import trained, untrained
 from tests.data.builders import make_trajectories
 
@@ -193,8 +192,3 @@ def test_many_action_values_are_warned_of() -> None:
     statistics = Statistics.from_trajectories(make_trajectories([8]))
     with pytest.warns(UserWarning, match="draws 9 action values at once"):
         Mppi(make_config(settings()), Sizes(3, 9), statistics)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("row", preset_rows("mppi"), ids=str)
-def test_the_preset_paper_is_what_the_sheet_chose(row: PresetRow) -> None:
-    check_preset(row)
