@@ -5,7 +5,7 @@
 A code that nothing chooses stays where it is, for n and m shrink alike; but single precision has an end, after which
 m / n is no number and the nearest to everything. So below a floor of n a code is left as it is.
 
-Shape suffixes: V codes, C their width, N latents; `..` any leading axes.
+Shape suffixes: V codes, C their width, N features; `..` any leading axes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LEAST_COUNT = 1e-5
 
 
 class Codebook(nn.Module):
-    """Codes, the nearest of which stands for a latent.
+    """Codes, the nearest of which stands for a feature.
 
     Args:
         codes: V.
@@ -39,20 +39,20 @@ class Codebook(nn.Module):
         self.register_buffer("count_V", torch.ones(codes))
         self.register_buffer("sum_VC", self.code_VC.clone())
 
-    def nearest(self, latent: Tensor) -> Tensor:
+    def nearest(self, feature: Tensor) -> Tensor:
         """(.., C) -> the numbers of the nearest codes (..)."""
-        flat_NC = latent.reshape(-1, latent.shape[-1])
+        flat_NC = feature.reshape(-1, feature.shape[-1])
         distance_NV = self.code_VC.pow(2).sum(1) - 2 * flat_NC @ self.code_VC.T
-        return distance_NV.argmin(1).view(latent.shape[:-1])
+        return distance_NV.argmin(1).view(feature.shape[:-1])
 
     def lookup(self, tokens: Tensor) -> Tensor:
         """Numbers (..) -> codes (.., C)."""
         return F.embedding(tokens, self.code_VC)
 
     @torch.no_grad()
-    def learn(self, latent: Tensor, tokens: Tensor) -> None:
-        """Moves the codes towards the latents (.., C) that chose them, those of all workers."""
-        flat_NC, token_N = latent.detach().reshape(-1, latent.shape[-1]), tokens.reshape(-1)
+    def learn(self, feature: Tensor, tokens: Tensor) -> None:
+        """Moves the codes towards the features (.., C) that chose them, those of all workers."""
+        flat_NC, token_N = feature.detach().reshape(-1, feature.shape[-1]), tokens.reshape(-1)
         count_V = torch.zeros_like(self.count_V).index_add_(0, token_N, torch.ones_like(flat_NC[:, 0]))
         sum_VC = torch.zeros_like(self.sum_VC).index_add_(0, token_N, flat_NC)
         all_reduce(count_V)
