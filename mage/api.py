@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import torch
 
-from mage import scenarios
+from mage import __version__, scenarios
 from mage.config import AlgorithmConfig, load_config, make_config
 from mage.data.environments import check_environment
 from mage.data.precision import notes_on
@@ -24,7 +24,7 @@ from mage.inspection.read import inspect_run, inspect_sweep, is_sweep
 from mage.interface.policy import Policy
 from mage.interface.policy import load_policy as read_policy
 from mage.progress.trackers.tensorboard import FOLDER, EventFile
-from mage.run_directory import TRAINING, Differences, differences
+from mage.run_directory import TRAINING, Differences, differences, started_otherwise, write_started
 from mage.training.artefacts import Log
 from mage.training.checkpoint import HERE, ON_WORKERS, check_where, keep_checkpoint, resume_training
 from mage.training.disk import check_room
@@ -73,7 +73,8 @@ def train(
     seed, crew = whole_number("seed", seed, 0), whole_number("workers", workers, 0)
     known = scenarios.get(scenario) if scenario else None
     config = load_config(preset, overrides, known.domain if known else None, algorithm, scenario)
-    folder = check_run_directory(out, config, resume, crew) if out else None
+    started = {"scenario": scenario, "dataset": dataset, "dataset_namespace": dataset_namespace, "seed": seed}
+    folder = check_run_directory(out, config, resume, crew, started) if out else None
     if not crew:
         choose_device(config.training.device)
     trajectories = load_trajectories(known, dataset, dataset_namespace)
@@ -86,6 +87,9 @@ def train(
         if not resume:
             check_room(folder, trajectories, config)
         TRAINING.write(folder, config.model_dump(mode="json"))
+        write_started(
+            folder, started | {"dataset_id": trajectories.task.dataset_id, "workers": crew, "mage": __version__}
+        )
     if crew:
         trained = _train_on_workers(trajectories, config, seed, crew, folder, log)
     else:
@@ -229,21 +233,24 @@ def load_policy(run: str | Path, device: str | torch.device = "cpu", scenario: s
     return policy
 
 
-def check_run_directory(out: str | Path, config: AlgorithmConfig, resume: bool, crew: int | None = None) -> Path:
-    """The run directory as a path; `crew` are the workers of a run that is to go on.
+def check_run_directory(
+    out: str | Path, config: AlgorithmConfig, resume: bool, crew: int, started: Mapping[str, Any]
+) -> Path:
+    """The run directory as a path; `crew` are the workers of a run that is to go on, `started` its data and seed.
 
     Raises:
-        MageError: it is taken, an address or, to resume, holds no run or one of another configuration.
+        MageError: it is taken, an address or, to resume, holds no run or one of another configuration, data or seed.
     """
     folder = as_path(out)
 
     def differing() -> Differences:
         then = TRAINING.read(folder, partial(make_config, from_disk=True))
         same = then.hash() == config.hash()  # of what determines the result
-        return {} if same else differences(then.model_dump(mode="json"), config.model_dump(mode="json"))
+        other = {} if same else differences(then.model_dump(mode="json"), config.model_dump(mode="json"))
+        return {**started_otherwise(folder, started), **other}
 
     TRAINING.check(folder, resume, differing)
-    if resume and crew is not None:
+    if resume:
         check_where(folder, crew)
     return folder
 

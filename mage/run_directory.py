@@ -82,6 +82,8 @@ class Kind:
 
 
 TRAINING = Kind("run", ("config.json",))
+STARTED = "run.json"
+"""Beside a training's `config.json`: what it was started on, which is no part of a configuration."""
 SWEEP = Kind("sweep", ("sweep.json",))
 
 
@@ -111,13 +113,32 @@ def _is_of_no_run(path: Path) -> bool:
 
         status = read_status(path.parent)
         return status is not None and not status.trials and not status.has_driver_here()
-    keys = {TRAINING.file: "training", SWEEP.file: "scenarios"}
+    keys = {TRAINING.file: "training", SWEEP.file: "scenarios", STARTED: "seed"}
     if path.name not in keys:
         return False
     try:
         return keys[path.name] in json.loads(path.read_text())
     except (OSError, TypeError, ValueError):
         return False
+
+
+def write_started(out: Path, started: Mapping[str, Any]) -> None:
+    """Says on what data, with which seed and by which mage a training was started; what is there already stays."""
+    if not (out / STARTED).exists():
+        write_text(out / STARTED, json.dumps(started, indent=1))
+
+
+def started_otherwise(out: Path, started: Mapping[str, Any]) -> Differences:
+    """In what a training that goes on differs from what it was started on; nothing, where that was not written down."""
+    try:
+        then = dict(json.loads((out / STARTED).read_text()))
+    except FileNotFoundError:
+        return {}
+    except (OSError, TypeError, ValueError):
+        raise MageError(
+            f"{out / STARTED} is damaged; remove it to go on, if data and seed are those of before"
+        ) from None
+    return differences({name: then.get(name) for name in started}, started)
 
 
 def differences(then: Any, now: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:

@@ -316,7 +316,9 @@ def test_a_policy_of_another_scenario_version_or_with_other_weights_is_refused(a
 
 def test_training_goes_on_from_a_checkpoint_of_the_same_seed_and_version_only(a_run: Path, maze_here: Path) -> None:
     resume = ("train", "maze2d-umaze", *tiny(), "--out", a_run, "--resume")
-    assert "has seed 7, this run has 8" in error_of(*resume, "--seed", 8)
+    assert "seed (then 7, now 8)" in error_of(*resume, "--seed", 8)
+    other = ("--seed", 7, "--dataset", "mage/maze2d/umaze-v0")
+    assert "dataset (then None, now mage/maze2d/umaze-v0)" in error_of(*resume, *other)
     path = next((a_run / "checkpoints").glob("step-*")) / "training.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 99}))
     assert "training.json is not what was written" in error_of(*resume, "--seed", 7)

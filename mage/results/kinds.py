@@ -14,6 +14,7 @@ RESULT_FILES = (
     "table-*.md",
     "inference_time.parquet",
     "config.json",
+    "run.json",
     "sweep.json",
     "status.json",
     "inspection.json",
