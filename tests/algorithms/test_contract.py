@@ -139,7 +139,7 @@ class TestHiql(AlgorithmContract):
         "goal.velocity=[4,5]",
         "training.hierarchy.learning_rate=0.003",
     )
-    falls = "low_loss"
+    falls = "action_error"  # its losses are weighted by advantages, which grow
 
 
 class TestMppi(AlgorithmContract):

@@ -238,7 +238,7 @@ def test_an_error_is_one_line_that_names_the_field_and_the_value(overrides: list
 
 
 def test_data_whose_goal_moves_is_refused() -> None:
-    with pytest.raises(MageError, match=r"the columns \(0,\) of this data show no goal"):
+    with pytest.raises(MageError, match=r"the columns \(0,\) of this data are not its goal"):
         trainer(*UNGUIDED, "goal.columns=[0]", "goal.position=[1]")
 
 

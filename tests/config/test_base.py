@@ -196,6 +196,8 @@ OTHER_VALUES: dict[str, Any] = {
     "tap.observed": 27,
     "search.least_probability": 0.5,
     "training.autoencoder.beta_2": 0.9,
+    "inverse_dynamics.scales": 1,
+    "transformer.condition_latent": "free_running",
     "training.prior.beta_2": 0.9,
     "training.transformer.rate_by": "steps",
     "training.reweight_by_return": True,

@@ -228,5 +228,5 @@ def test_a_policy_of_an_unknown_algorithm_is_refused(undisturbed: Make, tmp_path
     described = json.loads((tmp_path / "policy.json").read_text())
     described["config"]["algorithm"] = "sarsa"
     (tmp_path / "policy.json").write_text(json.dumps(described))
-    with pytest.raises(MageError, match=r"no algorithm 'sarsa'.*there are: mage, bc, "):
+    with pytest.raises(MageError, match=r"no algorithm 'sarsa'.*there are: mage, adt, bc, "):
         load_policy(tmp_path)
