@@ -36,8 +36,10 @@ def as_path(path: str | Path) -> Path:
     """A path as a user writes it: `~` is the home folder, which a shell has not seen in `--out=~/run`.
 
     Raises:
-        MageError: there is no such home folder.
+        MageError: there is no such home folder, or the path is empty, as of a variable that is not set.
     """
+    if not str(path):
+        raise MageError("a path is empty: write one, such as runs/first, or leave the option out")
     try:
         return Path(path).expanduser()
     except RuntimeError:

@@ -51,6 +51,7 @@ class _Description(BaseModel):
     action_low: tuple[float, ...]
     action_high: tuple[float, ...]
     notes: tuple[str, ...] = ()
+    observation_offset: tuple[float, ...] = ()
 
 
 def cache_folder() -> Path:

@@ -15,7 +15,7 @@ from minari.storage import get_dataset_path
 from packaging.version import InvalidVersion, Version
 
 from mage.data.environments import register_environments, remove_maze_file, warned_once
-from mage.data.observations import flatten_observations, observation_keys
+from mage.data.observations import flatten_observations, less_offset, observation_keys
 from mage.data.precision import Precision
 from mage.data.trajectories import fingerprint
 from mage.errors import MageError
@@ -29,7 +29,7 @@ class Dataset:
     """One dataset. `arrays` are those of `Trajectories`, by name; environment_spec is EnvSpec JSON or "".
 
     reference_scores are the dataset's own returns that score 0 and 100, None where it stores none; notes are what who
-    trains on it should know.
+    trains on it should know; observation_offset is what was subtracted from the observations, () for nothing.
     """
 
     dataset_id: str
@@ -41,6 +41,7 @@ class Dataset:
     action_low: tuple[float, ...]
     action_high: tuple[float, ...]
     notes: tuple[str, ...] = ()
+    observation_offset: tuple[float, ...] = ()
 
 
 def read_dataset(dataset_id: str) -> Dataset:
@@ -48,7 +49,7 @@ def read_dataset(dataset_id: str) -> Dataset:
     with reading(dataset_id):
         dataset = minari.load_dataset(dataset_id)
         action_low, action_high = action_bounds(dataset)
-        keys, arrays, notes = _read_episodes(dataset)
+        keys, arrays, notes, offset = _read_episodes(dataset)
         return Dataset(
             dataset_id=dataset.id,
             arrays=arrays,
@@ -59,6 +60,7 @@ def read_dataset(dataset_id: str) -> Dataset:
             action_low=action_low,
             action_high=action_high,
             notes=notes,
+            observation_offset=offset,
         )
 
 
@@ -94,8 +96,10 @@ def _refuse_newer(dataset_id: str) -> None:
         )
 
 
-def _read_episodes(dataset: MinariDataset) -> tuple[tuple[str, ...], dict[str, np.ndarray], tuple[str, ...]]:
-    """The observation keys, the arrays of `Trajectories`, and notes."""
+def _read_episodes(
+    dataset: MinariDataset,
+) -> tuple[tuple[str, ...], dict[str, np.ndarray], tuple[str, ...], tuple[float, ...]]:
+    """The observation keys, the arrays of `Trajectories`, notes, and the offset of the observations."""
     keys: tuple[str, ...] | None = None
     observations: list[np.ndarray] = []
     actions: list[np.ndarray] = []
@@ -136,14 +140,33 @@ def _read_episodes(dataset: MinariDataset) -> tuple[tuple[str, ...], dict[str, n
         "terminations": np.array(terminations),
         "episode_starts": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
     }
-    notes = seen_as.notes(dataset.id) + paid_as.notes(dataset.id)
+    shifted, offset = _near_zero(dataset, keys, arrays["observations"], seen_as.offset())
+    arrays["observations"] = shifted
+    notes = (() if offset else seen_as.notes(dataset.id)) + paid_as.notes(dataset.id)
     if early:
         notes += (
             f"{len(early)} episodes of {dataset.id} go on after a step that is marked as their last, by a terminal "
             f"state or a time limit; the first is episode {early[0]}: "
             "returns-to-go are summed across it; if an automatic reset lies there, record each episode on its own",
         )
-    return keys, arrays, notes
+    return keys, arrays, notes, offset
+
+
+def _near_zero(
+    dataset: MinariDataset, keys: tuple[str, ...], observations: np.ndarray, offset: np.ndarray | None
+) -> tuple[np.ndarray, tuple[float, ...]]:
+    """The observations less the offset, and the offset; they as they are and () where that brings nothing to light."""
+    if offset is None:
+        return observations, ()
+    again = np.concatenate(
+        [
+            less_offset(flatten_observations(episode.observations, keys, np.float64), offset)[: len(episode.rewards)]
+            for episode in dataset.iterate_episodes()
+        ]
+    )
+    if np.array_equal(again, less_offset(observations, offset)):  # recorded in single precision: it is lost there
+        return observations, ()
+    return again, tuple(offset.tolist())
 
 
 def _check_widths(number: int, dataset_id: str, parts: Mapping[str, tuple[np.ndarray, Sequence[np.ndarray]]]) -> None:

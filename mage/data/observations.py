@@ -4,9 +4,13 @@ A plain box is ravelled. Of a goal dictionary the parts that its `observation_ke
 observation and the desired goal, and between them the achieved goal if nothing in the observation repeats it (the
 position of AntMaze's ant, which D4RL's 29 numbers begin with and Gymnasium-Robotics' 27 lack). A nested part is
 flattened in sorted key order. Anything else is refused: a silent guess would change what the policy sees.
+
+Values that lie far from zero for what they differ by, such as seconds since 1970, are told from an offset, which is
+subtracted before they are single precision (`Task.observation_offset`).
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -47,10 +51,19 @@ def flatten_observations(observations: Any, keys: tuple[str, ...] = (), kind: An
     return np.concatenate(parts, axis=1)
 
 
-def flatten_observation(observation: Any, keys: tuple[str, ...] = ()) -> np.ndarray:
-    """One observation of a live environment -> (S,) float32."""
+def flatten_observation(observation: Any, keys: tuple[str, ...] = (), offset: Sequence[float] = ()) -> np.ndarray:
+    """One observation of a live environment -> (S,) float32; keys and offset are those of the data's task."""
     with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite
-        return flatten_observations(_with_leading_axis(observation), keys)[0]
+        if not offset:
+            return flatten_observations(_with_leading_axis(observation), keys)[0]
+        return less_offset(flatten_observations(_with_leading_axis(observation), keys, np.float64), offset)[0]
+
+
+def less_offset(observations: np.ndarray, offset: Sequence[float]) -> np.ndarray:
+    """(T, S) -> (T, S) float32, subtracted in double precision; of another width, they are left to who checks it."""
+    if observations.shape[1] != len(offset):
+        return observations.astype(np.float32)
+    return (observations.astype(np.float64) - np.asarray(offset)).astype(np.float32)
 
 
 def _with_leading_axis(observation: Any) -> Any:

@@ -39,20 +39,34 @@ class Precision:
         self._least = least if self._least is None else np.minimum(self._least, least)
         self._most = most if self._most is None else np.maximum(self._most, most)
 
-    def notes(self, dataset_id: str) -> tuple[str, ...]:
-        """One line, or none."""
+    def offset(self) -> np.ndarray | None:
+        """What to subtract from them, (D,): the middle of each that loses, 0 of the others; None where none does."""
         assert self._least is not None and self._most is not None
-        with np.errstate(invalid="ignore"):
+        lost, _, _ = self._losing()
+        if not len(lost):
+            return None
+        offset = np.zeros_like(self._least)
+        offset[lost] = self._least[lost] + (self._most[lost] - self._least[lost]) / 2
+        return offset if np.isfinite(offset).all() else None
+
+    def _losing(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Which values lose; and of all, what they spread over, and the steps of single precision there."""
+        assert self._least is not None and self._most is not None
+        with np.errstate(invalid="ignore", over="ignore"):
             spread = self._most - self._least
         step = _step(np.maximum(np.abs(self._least), np.abs(self._most)))
-        lost = np.flatnonzero((spread > 0) & (step > LOST_SHARE * spread))
+        return np.flatnonzero((spread > 0) & (step > LOST_SHARE * spread)), spread, step
+
+    def notes(self, dataset_id: str) -> tuple[str, ...]:
+        """One line, or none."""
+        lost, spread, step = self._losing()
         if not len(lost):
             return ()
         first = int(lost[0])
         return (
             f"{len(lost)} {self._name} of {dataset_id} are far from zero for what they differ by: single "
             f"precision keeps steps of {step[first]:.3g} of value {first}, which spreads over {spread[first]:.3g}; "
-            "subtract an offset where it is recorded, and where it is played",
+            "record them in double precision, or less an offset that is subtracted where they are played, too",
         )
 
 

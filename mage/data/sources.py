@@ -17,6 +17,7 @@ from mage.data.download import download as download_dataset
 from mage.data.environments import environment_name, registered_spec
 from mage.data.minari_source import READER_VERSION, Dataset, read_dataset
 from mage.data.minari_writer import dataset_is_local
+from mage.data.observations import less_offset
 from mage.data.trajectories import Task, Trajectories, fingerprint
 from mage.errors import MageError
 from mage.scenarios import MIXED, Scenario
@@ -95,7 +96,7 @@ def combine(datasets: Sequence[Dataset], scenario: Scenario | None) -> Trajector
     first = datasets[0]
     for other in datasets[1:]:
         _check_same_kind(first, other)
-    arrays = first.arrays if len(datasets) == 1 else _mixed([one.arrays for one in datasets])
+    arrays = first.arrays if len(datasets) == 1 else _mixed([_as_far_off(one, first) for one in datasets])
     references = first.reference_scores or (scenario.reference_scores if scenario else None)
     dataset_id = MIXED.join(one.dataset_id for one in datasets)
     task = Task(
@@ -110,8 +111,19 @@ def combine(datasets: Sequence[Dataset], scenario: Scenario | None) -> Trajector
         observation_keys=first.observation_keys,
         action_low=first.action_low,
         action_high=first.action_high,
+        observation_offset=first.observation_offset,
     )
     return Trajectories(**arrays, task=task, notes=tuple(note for one in datasets for note in one.notes))
+
+
+def _as_far_off(dataset: Dataset, first: Dataset) -> dict[str, np.ndarray]:
+    """The arrays, with observations less the offset of the first dataset instead of its own."""
+    if dataset.observation_offset == first.observation_offset:
+        return dataset.arrays
+    observations = dataset.arrays["observations"]
+    own, wanted = (np.asarray(one.observation_offset or 0.0) for one in (dataset, first))
+    shift = np.broadcast_to(wanted - own, observations.shape[1:])
+    return dataset.arrays | {"observations": less_offset(observations, shift.tolist())}
 
 
 def _mixed(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

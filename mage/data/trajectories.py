@@ -41,6 +41,8 @@ class Task(BaseModel):
     observation_keys: tuple[str, ...]
     action_low: tuple[float, ...]
     action_high: tuple[float, ...]
+    observation_offset: tuple[float, ...] = ()
+    """Subtracted from every observation before it is single precision; () for nothing."""
 
     @property
     def has_scores(self) -> bool:

@@ -109,7 +109,7 @@ class Rollout:
         running = set(range(len(episodes)))
         for i, own in enumerate(seeds):
             try:
-                first = flatten_observation(self.environments[i].reset(seed=own)[0], self.task.observation_keys)
+                first = self._flat(self.environments[i].reset(seed=own)[0])
                 if len(first) != policy.observation_size:
                     raise MageError(
                         f"the environment of {self.task.dataset_id} shows {len(first)} values, the policy was trained "
@@ -133,7 +133,7 @@ class Rollout:
             for i in sorted(running):
                 try:
                     observation, reward, terminated, truncated, info = self.environments[i].step(actions[i])
-                    seen, reward = flatten_observation(observation, self.task.observation_keys), number_of(reward)
+                    seen, reward = self._flat(observation), number_of(reward)
                     self._check_step(i, rows[i]["length"] + 1, seen, policy.observation_size)
                     has_ended = bool(terminated) or bool(truncated)
                     _count_step(rows[i], reward, info)
@@ -186,6 +186,10 @@ class Rollout:
             self.environments[i].close()
         with suppress(MageError):  # where no new one can be made, the old one goes on, or fails again
             self.environments[i] = make_environment(self.task)
+
+    def _flat(self, observation: Any) -> np.ndarray:
+        """(S,), as the policy's data were flattened."""
+        return flatten_observation(observation, self.task.observation_keys, self.task.observation_offset)
 
     def _check_step(self, i: int, length: int, observation: np.ndarray, size: int) -> None:
         """ValueError where an observation is none of that size, or an episode has gone on for too long."""
