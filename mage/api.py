@@ -80,7 +80,7 @@ def train(
     trajectories = load_trajectories(known, dataset, dataset_namespace)
     unplayable = check_environment(trajectories) if trajectories.task.environment_spec else None
     if unplayable:
-        log(f"{unplayable}; training needs no environment, evaluating the policy does")
+        log(unplayable)
     for note in notes_on(trajectories):
         log(note)
     if folder:

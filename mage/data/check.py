@@ -11,7 +11,7 @@ import numpy as np
 
 from mage import scenarios
 from mage.data.check_episodes import Check, check_episodes
-from mage.data.environments import make_environment, shown_and_taken, success_of
+from mage.data.environments import TRAINS_WITHOUT, make_environment, shown_and_taken, success_of
 from mage.data.known_issues import score_warning
 from mage.data.minari_source import read_dataset
 from mage.data.precision import notes_on
@@ -76,7 +76,7 @@ def _check_trajectories(trajectories: Trajectories) -> Iterator[Check]:
         try:
             environment = make_environment(task)
         except MageError as error:
-            yield Check("error", "environment", str(error))
+            yield Check("warning", "environment", f"{error}; {TRAINS_WITHOUT}")
         else:
             yield from _environment(environment, trajectories)
             limit = environment.spec.max_episode_steps if environment.spec else None
@@ -117,7 +117,7 @@ def _environment(environment: gym.Env, trajectories: Trajectories) -> Iterator[C
     try:
         shown, acted = shown_and_taken(environment, task)
     except MageError as error:
-        yield Check("error", "environment", str(error))
+        yield Check("warning", "environment", f"{error}; {TRAINS_WITHOUT}")
         return
     sizes = trajectories.observation_size, trajectories.action_size
     text = f"{spec.id} shows {shown} values and takes {acted}"

@@ -23,6 +23,7 @@ from mage.errors import MageError
 from mage.scenarios import Scenario
 
 MAZE_GAME = "mage/MazeGame-v0"
+TRAINS_WITHOUT = "training needs no environment, evaluating the policy does"
 SUCCESS = ("success", "is_success")
 """What environments call it in their info: Gymnasium-Robotics both, Stable-Baselines3 the second."""
 
@@ -190,7 +191,7 @@ def check_environment(trajectories: Trajectories) -> str | None:
     try:
         sizes = _sizes_here(trajectories.task)
     except MageError as error:
-        return str(error)
+        return f"{error}; {TRAINS_WITHOUT}"
     _check_sizes(trajectories, sizes)
     return None
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import h5py
 import numpy as np
 import pytest
@@ -125,3 +126,14 @@ def test_who_trains_hears_why_nothing_can_be_played_here() -> None:
     assert told is not None and "Robot-v7" in told and "cannot be built here" in told and "\n" not in told
     with pytest.raises(MageError, match="Robot-v7"):
         check_evaluation(elsewhere)
+
+
+def test_training_and_check_say_the_same_of_an_environment_that_is_not_here(minari_root: Path) -> None:
+    spec = json.loads(gym.spec("CartPole-v1").to_json()) | {"id": "Robot-v7", "entry_point": "robots:Arm"}
+    store(minari_root, lambda episode: None, env_spec=json.dumps(spec))
+    told = check_environment(load_trajectories(None, NAME))
+    report = check_data(None, NAME)
+    (found,) = (check for check in report.checks if check.name == "environment")
+    assert (found.level, found.text) == ("warning", told)
+    assert told is not None and told.endswith("training needs no environment, evaluating the policy does")
+    assert not report.failed
