@@ -1,9 +1,13 @@
 """Finds and kills processes that this test run has started itself, and damages its files."""
 
 import signal
+from functools import partial
 from pathlib import Path
 
 import psutil
+
+hears_interrupts = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+"""For a process that is to be sent one: where tests run in a shell's background, they and it would ignore it."""
 
 
 def kill_children(name: str) -> list[int]:

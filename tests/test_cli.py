@@ -22,6 +22,7 @@ from mage import scenarios
 from mage.cli import main
 from mage.files import seal
 from tests.data.builders import write_minari
+from tests.processes import hears_interrupts
 
 REPOSITORY = Path(__file__).parent.parent
 SMALL_MODEL = (
@@ -379,7 +380,9 @@ def test_ctrl_c_ends_training_quietly_with_130(maze_here: Path, tmp_path: Path) 
     forever = [option for override in (*TINY, "training.autoencoder.steps=1000000") for option in ("--set", override)]
     command = [sys.executable, "-c", "from mage.cli import main; main()", "train", "maze2d-umaze", *forever]
     command += ["--set", "training.log_every=1", "--out", str(tmp_path / "run")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hears_interrupts
+    ) as process:
         assert process.stdout is not None and process.stderr is not None
         assert process.stdout.readline().startswith("autoencoder 1/1000000")
         process.send_signal(signal.SIGINT)

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from mage.command import INTERRUPTED, SeveralValues, errors_end_it, read_options, taking
 from mage.errors import MageError
+from tests.processes import hears_interrupts
 
 Texts = list[str] | None
 
@@ -156,7 +157,12 @@ def test_ctrl_c_ends_the_program_quietly() -> None:
     program += "with errors_end_it():\n    print('on', flush=True)\n    time.sleep(600)\n"
     command = [sys.executable, "-c", program]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": os.getcwd()}
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.getcwd()},
+        preexec_fn=hears_interrupts,
     ) as process:
         assert process.stdout is not None and process.stderr is not None
         assert process.stdout.readline() == "on\n"
