@@ -68,7 +68,8 @@ def _watch(is_dead: Callable[[], bool], told: str, over: threading.Event, died: 
         if time.monotonic() - dead_since < GRACE_SECONDS:
             continue
         died.set()
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        # not SIGINT: what a shell runs in its background ignores that
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
         if not over.wait(LAST_SECONDS):  # it hangs in a call to Ray
             print(f"error: {told}", file=sys.stderr, flush=True)
             os._exit(2)

@@ -17,8 +17,8 @@ HANGS = """
 import signal, time
 from mage.training import ray_death
 ray_death.POLL_SECONDS = ray_death.GRACE_SECONDS = ray_death.LAST_SECONDS = 0.05
-signal.signal(signal.SIGINT, signal.SIG_IGN)
 with ray_death.ends_with_ray("start it again", lambda: True):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     time.sleep(60)
 """
 
@@ -35,6 +35,15 @@ def test_the_death_of_ray_ends_what_waits_for_it() -> None:
     with pytest.raises(MageError, match=told) as caught, ends_with_ray("start it again", lambda: True):
         time.sleep(60)
     assert "\n" not in str(caught.value)
+
+
+def test_so_it_does_where_a_shell_runs_it_in_the_background() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(MageError, match="Ray has ended"), ends_with_ray("start it again", lambda: True):
+            time.sleep(60)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_an_error_of_a_dead_ray_is_its_death() -> None:
