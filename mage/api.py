@@ -28,6 +28,7 @@ from mage.run_directory import TRAINING, Differences, differences, started_other
 from mage.training.artefacts import Log
 from mage.training.checkpoint import HERE, ON_WORKERS, check_where, keep_checkpoint, resume_training
 from mage.training.disk import check_room
+from mage.training.engine import check_shares
 from mage.training.inspection import inspect_training
 from mage.training.trainer import Trained, Trainer, choose_device, log_row, save_run
 
@@ -77,6 +78,7 @@ def train(
     folder = check_run_directory(out, config, resume, crew, started) if out else None
     if not crew:
         choose_device(config.training.device)
+    check_shares(config, crew)
     trajectories = load_trajectories(known, dataset, dataset_namespace)
     unplayable = check_environment(trajectories) if trajectories.task.environment_spec else None
     if unplayable:

@@ -127,7 +127,7 @@ def test_a_run_is_evaluated_shown_compared_and_pulled(a_run: Path, tmp_path: Pat
     assert score in compared and "145.4 ± 3.2" in compared
     assert "measured on mage/maze2d/umaze-v0, which is not the published data" in compared
     assert run_well("results", "pull", a_run.as_uri(), "--to", tmp_path / "here").endswith(
-        f"4 file(s) copied to {tmp_path / 'here'}\n"
+        f"5 file(s) copied to {tmp_path / 'here'}\n"
     )
     assert pd.read_parquet(tmp_path / "here" / "episodes.parquet").equals(episodes)
 

@@ -59,7 +59,7 @@ def flatten_observation(observation: Any, keys: tuple[str, ...] = (), offset: Se
         return less_offset(flatten_observations(_with_leading_axis(observation), keys, np.float64), offset)[0]
 
 
-def less_offset(observations: np.ndarray, offset: Sequence[float]) -> np.ndarray:
+def less_offset(observations: np.ndarray, offset: Sequence[float] | np.ndarray) -> np.ndarray:
     """(T, S) -> (T, S) float32, subtracted in double precision; of another width, they are left to who checks it."""
     if observations.shape[1] != len(offset):
         return observations.astype(np.float32)

@@ -123,7 +123,7 @@ def _as_far_off(dataset: Dataset, first: Dataset) -> dict[str, np.ndarray]:
     observations = dataset.arrays["observations"]
     own, wanted = (np.asarray(one.observation_offset or 0.0) for one in (dataset, first))
     shift = np.broadcast_to(wanted - own, observations.shape[1:])
-    return dataset.arrays | {"observations": less_offset(observations, shift.tolist())}
+    return dataset.arrays | {"observations": less_offset(observations, shift)}
 
 
 def _mixed(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ from mage.config import AlgorithmConfig
 from mage.search.settings import SweepSettings
 from mage.search.space import check_space
 from mage.search.variants import distinct
+from mage.training.engine import check_shares
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,13 @@ class Plan:
 
 
 def make_plan(scenario: str, settings: SweepSettings) -> Plan:
-    """What the sweep tries there; MageError where the space or a variant does not fit the scenario."""
+    """What the sweep tries there; MageError where the space or a variant fits neither scenario nor workers."""
     if settings.space is None:
         variants = distinct(settings.variant_configs(scenario))
+        for variant in variants.values():
+            check_shares(variant, settings.workers)
         return Plan(scenario, len(variants), next(iter(variants.values())), variants)
     config = settings.config(scenario)
     check_space(settings.space, config)
+    check_shares(config, settings.workers, settings.space)
     return Plan(scenario, settings.trials, config)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mage.config import TrainingConfig
+from mage.config import AlgorithmConfig, TrainingConfig
 from mage.distributed import mean_over_workers, rank, world_size
 from mage.errors import MageError
 from mage.interface import Algorithm, Optimiser, Stage
@@ -49,11 +49,7 @@ class Engine:
         training: TrainingConfig,
         seed: int,
     ) -> None:
-        if stage.config.batch_size % world_size():
-            raise MageError(
-                f"batch_size {stage.config.batch_size} of the {stage.name} cannot be shared by {world_size()} workers "
-                "evenly"
-            )
+        check_share(stage.name, stage.config.batch_size, world_size())
         self.stage, self.agent, self.training, self.seed = stage, agent, training, seed
         self.rows = rows if stage.rows is None else stage.rows
         self.name, self.config, self.device = stage.name, stage.config, agent.device
@@ -149,3 +145,19 @@ class Engine:
         for optimiser in self.optimisers.values():
             for parameter in optimiser.parameters:
                 parameter.requires_grad_(True)
+
+
+def check_shares(config: AlgorithmConfig, workers: int, swept: Collection[str] = ()) -> None:
+    """MageError where so many workers cannot share the batches of a stage evenly; those that are swept are left out."""
+    for name in config.stages:
+        if f"training.{name}.batch_size" not in swept:
+            check_share(name, getattr(config.training, name).batch_size, workers)
+
+
+def check_share(stage: str, batch_size: int, workers: int) -> None:
+    """The same, for one stage."""
+    if workers and batch_size % workers:
+        raise MageError(
+            f"batch_size {batch_size} of the {stage} cannot be shared by {workers} workers evenly; set "
+            f"training.{stage}.batch_size to a multiple of it, or take another number of workers"
+        )

@@ -77,7 +77,7 @@ def test_what_is_lost_is_told_and_nothing_else(minari_root: Path, given: dict[st
 
 
 def test_training_says_it_first(minari_root: Path) -> None:
-    store(np.float32(1e5 + 0.1 * NORMAL))
+    store((1e5 + 0.1 * NORMAL).astype(np.float32))
     said: list[str] = []
     few = ["training.reference.steps=1", "training.device=cpu"]
     mage.train(dataset=NAME, algorithm="bc", overrides=few, log=said.append)
@@ -106,7 +106,7 @@ def test_datasets_that_are_mixed_have_one_offset(minari_root: Path) -> None:
     assert mixed.task.observation_offset == one.observation_offset
     first, second, third = np.split(mixed.observations, 3)
     np.testing.assert_allclose(second, first + 3.0, atol=1e-5)
-    np.testing.assert_allclose(third, first - np.float32(one.observation_offset), rtol=1e-6)
+    np.testing.assert_allclose(third, first - np.array(one.observation_offset, np.float32), rtol=1e-6)
 
 
 @pytest.mark.parametrize("rewards", [np.full(STEPS, 3e38), np.full((STEPS, 1), -3e38)])

@@ -42,12 +42,20 @@ def test_data_that_are_not_here_are_told_for_every_scenario_before_the_first_beg
         ({"scenarios": ["door-expert", "door-expert"]}, "door-expert is there twice"),
         ({"space": {"transformer.dept": [1]}}, r"transformer\.dept"),
         ({"space": {"transformer.depth": []}}, r"transformer\.depth"),
+        ({"workers": 3}, "batch_size 64 of the autoencoder cannot be shared by 3 workers evenly; set training"),
+        ({"space": None, "variants": {"a": []}, "workers": 7}, "cannot be shared by 7 workers"),
     ],
 )
 def test_settings_that_cannot_be_are_one_line(changes: dict[str, Any], told: str) -> None:
     with pytest.raises(MageError, match=told) as caught:
         make_plan("door-expert", settings(**changes))
     assert "\n" not in str(caught.value)
+
+
+def test_batches_that_are_swept_are_the_trials_own_affair() -> None:
+    stages = ("autoencoder", "transformer", "inverse_dynamics")
+    space = {f"training.{stage}.batch_size": [30, 60] for stage in stages}
+    assert make_plan("door-expert", settings(space=space, workers=3)).trials == 4
 
 
 def test_a_tracker_that_does_not_exist_is_told(tmp_path: Path) -> None:
