@@ -115,7 +115,7 @@ MAZE = {"actor_penalty": 0.003, "critic_penalty": 0.001}
 ANTMAZE = {**MAZE, "discount": 0.999, "terminal_at_goal": True, "reward": {"scale": 100.0}}
 SCENARIOS: dict[str, dict[str, Any]] = {
     **{name: {"rebrac": {"actor_penalty": actor, "critic_penalty": q}} for name, (actor, q) in PENALTIES.items()},
-    # the authors of FQL (github.com/seohongpark/fql), for the medium maze; they scale no rewards
+    # ours: what a README of FQL (2502.02538) that we could not trace gives for the medium maze; it scales no rewards
     "humanoidmaze-giant-navigate-v0": {"rebrac": {"actor_penalty": 0.01, "critic_penalty": 0.01}},
 }
 FAMILIES: dict[str, dict[str, Any]] = {
