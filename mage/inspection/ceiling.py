@@ -14,9 +14,11 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from mage.data.steps import Steps
+from mage.errors import MageError
 from mage.nn.blocks import MLP
 from mage.nn.regression import HIDDEN, fit_mlp, pinball
 
@@ -52,10 +54,13 @@ class Ceiling:
 
     @classmethod
     def from_text(cls, text: str, device: torch.device) -> Ceiling:
-        """What `to_text` gave."""
-        weights = safetensors.torch.load(base64.b64decode(text))
-        network = MLP(weights["layers.0.weight"].shape[1], HIDDEN, 2, 1)
-        network.load_state_dict({name: value.float() for name, value in weights.items()})
+        """What `to_text` gave; MageError where it is something else."""
+        try:
+            weights = safetensors.torch.load(base64.b64decode(text))
+            network = MLP(weights["layers.0.weight"].shape[1], HIDDEN, 2, 1)
+            network.load_state_dict({name: value.float() for name, value in weights.items()})
+        except (TypeError, ValueError, LookupError, RuntimeError, SafetensorError):
+            raise MageError("inspection.json is damaged: its `ceiling` cannot be read; train again") from None
         return cls(network.requires_grad_(False).to(device))
 
 

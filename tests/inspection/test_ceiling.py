@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from mage.errors import MageError
 from mage.evaluation.inspection import inspect_rollouts
 from mage.inspection.ceiling import Ceiling, ceiling_of
 from mage.inspection.document import Inspection
@@ -60,3 +61,9 @@ def test_an_inspection_without_it_says_nothing_of_it(tiny_scan: Inspection) -> N
     old = {name: value for name, value in tiny_scan.items() if name != "ceiling"}
     assert ceiling_of(old, torch.device("cpu")) is None
     assert "target_is_infeasible" not in names(old)
+
+
+@pytest.mark.parametrize("text", ["", "no base 64", "AAAA", None])
+def test_a_damaged_one_is_told_in_a_line(text: object) -> None:
+    with pytest.raises(MageError, match=r"inspection\.json is damaged"):
+        ceiling_of({"ceiling": {"weights": text}}, torch.device("cpu"))
