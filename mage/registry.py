@@ -20,7 +20,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mage.errors import MageError
+from mage.errors import FOREIGN_ERRORS, MageError
+from mage.words import reason_of
 
 if TYPE_CHECKING:
     from mage.interface.algorithm import Algorithm
@@ -93,7 +94,7 @@ def get(name: str, from_disk: bool = False) -> type[Algorithm[Any]]:
         return checked(entry.load(), name)
     except MageError:
         raise
-    except Exception as error:
+    except FOREIGN_ERRORS as error:
         raise MageError(f"the algorithm '{name}' of {_package(entry)} cannot be imported: {_in_short(error)}") from None
 
 
@@ -150,7 +151,7 @@ def _named_class(name: str, from_disk: bool) -> type[Algorithm[Any]]:
         )
     try:
         module = sys.modules.get(module_name) or importlib.import_module(module_name)
-    except Exception as error:
+    except FOREIGN_ERRORS as error:
         raise MageError(
             f"the algorithm {name} cannot be imported: {_in_short(error)}; put its folder on PYTHONPATH"
         ) from None
@@ -164,5 +165,5 @@ def _package(entry: EntryPoint | None) -> str:
     return entry.dist.name if entry is not None and entry.dist is not None else "an unknown package"
 
 
-def _in_short(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+def _in_short(error: BaseException) -> str:
+    return f"{type(error).__name__}: {reason_of(error)}"

@@ -24,6 +24,13 @@ def sentence_of(error: BaseException) -> str:
     return (told or lines or [type(error).__name__])[-1].removeprefix("mage.errors.MageError: ")
 
 
+def reason_of(error: BaseException) -> str:
+    """What foreign code says of its failure, in one line."""
+    if isinstance(error, SystemExit):
+        return f"it called sys.exit({error.code!r})"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def first_line(error: BaseException) -> str:
     """What an error says before it goes into detail."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -19,8 +19,9 @@ from numpy.random.mtrand import get_bit_generator, set_bit_generator
 from mage.data.known_issues import refuse_broken
 from mage.data.observations import flatten_observation
 from mage.data.trajectories import Task, Trajectories
-from mage.errors import MageError
+from mage.errors import FOREIGN_ERRORS, MageError
 from mage.scenarios import Scenario
+from mage.words import reason_of
 
 MAZE_GAME = "mage/MazeGame-v0"
 TRAINS_WITHOUT = "training needs no environment, evaluating the policy does"
@@ -143,7 +144,9 @@ def make_environment(task: Task) -> gym.Env:
         return build(EnvSpec.from_json(task.environment_spec))
     except MageError:
         raise
-    except Exception as error:  # of the environment's own code, such as a TypeError for an argument it does not know
+    except (
+        FOREIGN_ERRORS
+    ) as error:  # of the environment's own code, such as a TypeError for an argument it does not know
         raise _unusable(task, "built", error) from error
 
 
@@ -155,10 +158,9 @@ def environment_name(specification: str) -> str:
         return specification
 
 
-def _unusable(task: Task, what: str, error: Exception) -> MageError:
-    reason = " ".join(str(error).split()) or type(error).__name__
+def _unusable(task: Task, what: str, error: BaseException) -> MageError:
     name = environment_name(task.environment_spec)
-    return MageError(f"The environment {name} of {task.dataset_id} cannot be {what} here: {reason}")
+    return MageError(f"The environment {name} of {task.dataset_id} cannot be {what} here: {reason_of(error)}")
 
 
 def success_of(info: Mapping[str, Any]) -> bool | None:
@@ -177,7 +179,7 @@ def shown_and_taken(environment: gym.Env, task: Task) -> tuple[int, int]:
     """
     try:
         shown = len(flatten_observation(environment.reset(seed=0)[0], task.observation_keys))
-    except Exception as error:  # of the environment's own code
+    except FOREIGN_ERRORS as error:  # of the environment's own code
         raise _unusable(task, "reset", error) from error
     return shown, int(np.prod(environment.action_space.shape or ()))
 

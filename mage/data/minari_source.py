@@ -18,7 +18,7 @@ from mage.data.environments import register_environments, remove_maze_file, warn
 from mage.data.observations import flatten_observations, less_offset, observation_keys
 from mage.data.precision import Precision
 from mage.data.trajectories import fingerprint
-from mage.errors import MageError
+from mage.errors import FOREIGN_ERRORS, MageError
 
 READER_VERSION = 2
 """To be raised with every change of what a dataset is read as; arrays cached by another version are made again."""
@@ -206,7 +206,7 @@ def _environment_spec(dataset: MinariDataset) -> str:
         return ""
     try:
         environment = dataset.recover_environment(eval_env=True)
-    except Exception:  # of the environment's own code, or its package is not here: who evaluates in it hears of it
+    except FOREIGN_ERRORS:  # of the environment's own code, or its package is not here: who evaluates in it hears of it
         return str(metadata.get("eval_env_spec") or metadata.get("env_spec"))
     remove_maze_file(environment)
     assert environment.spec is not None

@@ -18,9 +18,10 @@ import torch
 from mage.data.environments import make_environment, success_of
 from mage.data.observations import flatten_observation
 from mage.data.trajectories import Task
-from mage.errors import MageError
+from mage.errors import FOREIGN_ERRORS, MageError
 from mage.files import Say
 from mage.interface import Policy
+from mage.words import reason_of
 
 LONGEST_EPISODE = 10_000
 """Steps, where the environment has no time limit: one that never ends its episodes would never end an evaluation."""
@@ -118,7 +119,7 @@ class Rollout:
                 _check_finite(first)
             except MageError:
                 raise
-            except Exception as error:  # of the environment's own code
+            except FOREIGN_ERRORS as error:  # of the environment's own code
                 self._fail(running, rows, i, error)
                 continue
             observations[i] = first
@@ -137,7 +138,7 @@ class Rollout:
                     self._check_step(i, rows[i]["length"] + 1, seen, policy.observation_size)
                     has_ended = bool(terminated) or bool(truncated)
                     _count_step(rows[i], reward, info)
-                except Exception as error:  # of the environment's own code, or of what it gave
+                except FOREIGN_ERRORS as error:  # of the environment's own code, or of what it gave
                     self._fail(running, rows, i, error)
                     continue
                 observations[i], rewards[i] = seen, reward
@@ -169,20 +170,19 @@ class Rollout:
     def close(self) -> None:
         """Frees the environments."""
         for environment in self.environments:
-            with suppress(Exception):  # of the environment's own code; all has been played
+            with suppress(*FOREIGN_ERRORS):  # of the environment's own code; all has been played
                 environment.close()
 
-    def _fail(self, running: set[int], rows: list[dict[str, Any]], i: int, error: Exception) -> None:
+    def _fail(self, running: set[int], rows: list[dict[str, Any]], i: int, error: BaseException) -> None:
         """Ends an episode that its environment does not go on with, and makes a new environment for the next one."""
         rows[i]["failed"] = True
         running.discard(i)
         spec = self.environments[i].spec
-        reason = " ".join(str(error).split()) or type(error).__name__
         self.failures.append(
             f"episode {rows[i]['episode']} of {spec.id if spec else self.task.dataset_id} failed at step "
-            f"{rows[i]['length']}: {reason}"
+            f"{rows[i]['length']}: {reason_of(error)}"
         )
-        with suppress(Exception):
+        with suppress(*FOREIGN_ERRORS):
             self.environments[i].close()
         with suppress(MageError):  # where no new one can be made, the old one goes on, or fails again
             self.environments[i] = make_environment(self.task)

@@ -153,6 +153,7 @@ def test_a_name_read_from_disk_imports_nothing(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("source", "said"),
     [
+        ("import sys\nsys.exit('no licence')\nclass A: pass", "cannot be imported: SystemExit: it called sys.exit"),
         ("import no_such_package\nclass A: pass", "cannot be imported: ModuleNotFoundError: No module named"),
         ("class A: pass", "is no subclass of mage.interface.Algorithm"),
         ("A = 3", "is no subclass of mage.interface.Algorithm"),

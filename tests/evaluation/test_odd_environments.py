@@ -1,5 +1,6 @@
 """Environments as people write them: what is clear is played, what is not is a line with environment, episode, step."""
 
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -125,6 +126,13 @@ def test_an_episode_that_fails_costs_the_others_nothing() -> None:
     assert (row["episode"], row["return"], row["length"]) == (0, 5.0, 5)
     (line,) = said
     assert line == "episode 1 of Scripted-v0 failed at step 1: the robot fell apart; the other episodes are kept"
+
+
+def test_an_environment_that_ends_the_process_ends_its_episode() -> None:
+    rows = play(lambda step: sys.exit(3) if step == 2 else (SEEN, 1.0, False, False, {}))
+    assert [row["failed"] for row in rows] == [
+        f"episode {number} of Scripted-v0 failed at step 1: it called sys.exit(3)" for number in (0, 1)
+    ]
 
 
 def test_where_no_episode_can_be_played_the_reason_is_the_error() -> None:

@@ -1,0 +1,155 @@
+"""Trains every algorithm on six sets with its `cpu` preset, plays each policy, and prints what came of it in Markdown.
+
+    python -m benchmarks.rivals --dataset-namespace local --out runs/rivals
+
+A training and its evaluation are the two commands of `mage` that a user would type, in processes of their own: their
+CPU seconds and peak memory are what the system counted for them. What is measured already is not measured again, so
+that one table can be filled over many runs, cheapest algorithms first. `--csv FILE` writes the raw rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import mage
+from benchmarks.table import environment_lines, markdown
+from mage import scenarios
+from mage.results import load, summary
+from mage.results.published import published
+
+ALGORITHMS = (
+    "bc",
+    "return_bc",
+    "rebrac",
+    "iql",
+    "dt",
+    "mage",
+    "tap",
+    "adt",
+    "mppi",
+    "diffusion_ql",
+    "hiql",
+    "tt",
+    "cql",
+)
+SCENARIOS = (
+    "pen-expert",
+    "maze2d-umaze",
+    "halfcheetah-medium",
+    "door-cloned",
+    "kitchen-complete",
+    "antmaze-umaze-play",
+)
+
+
+def main() -> None:
+    """Measures what is missing, then prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--algorithms", nargs="+", default=ALGORITHMS, metavar="NAME")
+    parser.add_argument("--scenarios", nargs="+", default=SCENARIOS, metavar="NAME")
+    parser.add_argument("--dataset-namespace", metavar="NAME")
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--episodes", type=int, default=50)
+    parser.add_argument("--csv", type=Path, metavar="FILE")
+    parser.add_argument("--table-only", action="store_true", help="measure nothing")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    options = parser.parse_args()
+    if not options.table_only:
+        for seed in range(options.seeds):
+            for algorithm in options.algorithms:
+                for scenario in options.scenarios:
+                    measure(algorithm, scenario, seed, options)
+    rows = pd.DataFrame([json.loads(file.read_text()) for file in sorted(options.out.glob("*/*/*/measured.json"))])
+    if options.csv:
+        rows.to_csv(options.csv, index=False, float_format="%.6g")
+    print("\n".join(environment_lines()) + "\n")
+    print(markdown(table(rows)))
+
+
+def measure(algorithm: str, scenario: str, seed: int, options: argparse.Namespace) -> None:
+    """Trains and plays one policy, and writes what that took and gave to `measured.json`, once."""
+    folder = options.out / algorithm / scenario / f"seed-{seed}"
+    if (folder / "measured.json").is_file():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    run = folder / "run"
+    built_in = bool(scenarios.get(scenario).builtin_dataset_id)
+    namespace = ["--dataset-namespace", options.dataset_namespace] if options.dataset_namespace and not built_in else []
+    train = ["train", scenario, *namespace, "--algorithm", algorithm, "--seed", str(seed), "--out", str(run)]
+    row: dict[str, Any] = {"algorithm": algorithm, "scenario": scenario, "seed": seed}
+    trained = call(train + (["--resume"] if (run / "config.json").is_file() else []), folder / "train.log")
+    row |= {f"training_{name}": value for name, value in trained.items()}
+    if trained["exit_code"] == 0:
+        played = call(["evaluate", str(run), "--episodes", str(options.episodes)], folder / "evaluate.log")
+        row |= {f"evaluation_{name}": value for name, value in played.items()}
+        if played["exit_code"] == 0:
+            scores = summary(load(run / "episodes.parquet")).iloc[0]
+            row |= {name: scores[name] for name in ("episodes", "mean", "success_rate", "mean_return", "config_hash")}
+        row["parameters"] = sum(value.numel() for value in mage.load_policy(run).agent.parameters())
+    row["said"] = last_line(folder / ("evaluate.log" if "evaluation_exit_code" in row else "train.log"))
+    (folder / "measured.json").write_text(json.dumps(row, indent=1, default=float) + "\n")
+    print(f"{algorithm} {scenario} seed {seed}: {row.get('mean', row['said'])}", file=sys.stderr, flush=True)
+
+
+def call(arguments: list[str], log: Path) -> dict[str, float]:
+    """A command of `mage`, its output in a file; how it ended, its CPU and wall seconds and its peak memory in GB."""
+    start = time.monotonic()
+    with log.open("w") as output:
+        process = subprocess.Popen([sys.executable, "-m", "mage", *arguments], stdout=output, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+    return {
+        "exit_code": os.waitstatus_to_exitcode(status),
+        "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
+        "wall_seconds": round(time.monotonic() - start, 1),
+        "peak_memory_gb": round(usage.ru_maxrss / 2**20, 2),
+    }
+
+
+def last_line(log: Path) -> str:
+    """What a command said last."""
+    lines = [line for line in log.read_text().splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def table(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row an algorithm and scenario: means over its seeds, their spread, costs a seed, and the published score."""
+    lines = []
+    for (scenario, algorithm), seeds in rows.groupby(["scenario", "algorithm"], sort=False):
+        scored = seeds["mean"].dropna()
+        lines.append(
+            {
+                "scenario": scenario,
+                "algorithm": algorithm,
+                "seeds": len(scored),
+                "score": scored.mean(),
+                "lowest": scored.min(),
+                "highest": scored.max(),
+                "published": published_score(scenario, algorithm),
+                "training CPU s": seeds["training_cpu_seconds"].mean(),
+                "playing CPU s": seeds["evaluation_cpu_seconds"].mean(),
+                "peak GB": seeds["training_peak_memory_gb"].max(),
+                "parameters": seeds["parameters"].max(),
+                "": "" if len(scored) else seeds["said"].iloc[-1],
+            }
+        )
+    return pd.DataFrame(lines).sort_values(["scenario", "score"], ascending=[True, False])
+
+
+def published_score(scenario: str, algorithm: str) -> float | None:
+    """The mean that the paper prints for an algorithm on a scenario of another recording, if it does."""
+    cells = published(scenario)
+    own = cells[cells["method"].str.lower().str.replace("-", "_").str.replace(" ", "_") == algorithm]
+    return None if own.empty else float(own["mean"].iloc[0])
+
+
+if __name__ == "__main__":
+    main()
