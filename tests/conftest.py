@@ -21,6 +21,7 @@ from mage.data.trajectories import Trajectories
 from mage.evaluation.inspection import inspect_rollouts
 from mage.inspection.document import Inspection
 from mage.interface import Policy
+from mage.testing import AlgorithmContract
 from mage.training.inspection import inspect_training
 from mage.training.trainer import Trainer
 
@@ -29,20 +30,36 @@ torch.set_num_threads(1)
 settings.register_profile("mage", deadline=None)  # how long a first call takes says nothing
 settings.load_profile("mage")
 
+CONTRACT_ON_RAY = {
+    name
+    for name, test in vars(AlgorithmContract).items()
+    if any(mark.name == "ray" for mark in getattr(test, "pytestmark", ()))
+}
+
 
 @cache
-def work_unit(file: Path) -> tuple[int, str]:
-    """What pytest-xdist gives to one process, as (when, name): a file, or the files that must not run at once.
+def work_unit(file: Path, test_class: str = "", test: str = "") -> tuple[int, str]:
+    """What pytest-xdist gives to one process, as (when, name): a file, or what must not run at once, or an algorithm.
 
-    One process holds the Ray of `ray_cluster`, so it gets all files with a test of Ray; the machines of `tests/cluster`
-    have the same addresses in each of its files. What takes longest comes first.
+    One process holds the Ray of `ray_cluster`, so it gets all files with a test that joins it; the machines of
+    `tests/cluster` have the same addresses in each of its files. What takes longest comes first.
     """
     text = file.read_text()
     if file.parent.name == "cluster":
         return 1, "cluster"
-    if "pytest.mark.ray" in text or "AlgorithmContract" in text:  # whose tests have one on Ray
+    if "ray_cluster" in text or "ray_address" in text or test.partition("[")[0] in CONTRACT_ON_RAY:
         return 0, "ray"
-    return 2 if "pytest.mark.slow" in text else 3, str(file)
+    if "AlgorithmContract" in text:
+        return 2, f"{file}::{test_class}"
+    alone = {"pytest.mark.ray": 1, "pytest.mark.slow": 2}
+    return next((when for mark, when in alone.items() if mark in text), 3), str(file)
+
+
+def unit_of(root: Path, nodeid: str) -> tuple[int, str]:
+    """The same, of a test by its id: `tests/test_cli.py::TestClass::test_name[parameters]`."""
+    file, _, names = nodeid.partition("::")
+    test_class, _, test = names.rpartition("::")
+    return work_unit(root / file, test_class, test)
 
 
 class ByWorkUnit(LoadScopeScheduling):
@@ -52,7 +69,7 @@ class ByWorkUnit(LoadScopeScheduling):
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return work_unit(self.config.rootpath / nodeid.partition("::")[0])[1]
+        return unit_of(self.config.rootpath, nodeid)[1]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -62,9 +79,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByWorkUnit:
     return ByWorkUnit(config, log)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Brings the tests into the order of their work units."""
-    items.sort(key=lambda item: work_unit(item.path)[0])
+    items.sort(key=lambda item: unit_of(config.rootpath, item.nodeid)[0])
 
 
 @pytest.fixture(scope="session", autouse=True)
