@@ -36,6 +36,7 @@ class Scenario(BaseModel):
     d4rl_environment: str | None = Field(
         default=None, description="Gymnasium id of what observes as that file does; None where nothing does any more"
     )
+    ogbench_file: str | None = Field(default=None, description="OGBench's file of the data, where it has another name")
     environment: str = Field(description="Gymnasium id of what the data is from")
     max_episode_steps: int = Field(gt=0, description="time limit of an evaluation episode")
     evaluation_environment_from: Literal["dataset", "registry"] = Field(
@@ -58,6 +59,7 @@ class Scenario(BaseModel):
     )
     reference_source: str
     paper_tables: tuple[str, ...] = ()
+    paper_name: str | None = Field(default=None, description="its name in the paper's tables, where that is another")
 
     @property
     def published_dataset_id(self) -> str | None:
@@ -111,6 +113,12 @@ def local_dataset_ids(scenario: Scenario, namespace: str) -> tuple[str, ...]:
     if not sources:
         return (own_dataset_id(scenario, namespace),)
     return tuple(f"{namespace}/{source.split('/', 1)[1].rsplit('-v', 1)[0]}-v0" for source in sources)
+
+
+def name_in_paper(name: str) -> str | None:
+    """What the paper's tables call a scenario; None where they have no number of it, perhaps of another protocol."""
+    scenario = _registry().get(name)
+    return None if scenario is None or not scenario.paper_tables else scenario.paper_name or name
 
 
 def own_dataset_id(scenario: Scenario, namespace: str) -> str:

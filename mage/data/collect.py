@@ -1,7 +1,7 @@
 """The data that can be recorded here: which scenarios have some, and who records it."""
 
 from mage import scenarios
-from mage.data import maze2d, ogbench_pointmaze
+from mage.data import maze2d, ogbench_goals_pointmaze, ogbench_pointmaze
 from mage.data.maze_game import collection as maze_game
 from mage.data.recording import Recorder
 from mage.errors import MageError
@@ -9,6 +9,7 @@ from mage.errors import MageError
 RECORDERS: dict[str, Recorder] = {
     **dict.fromkeys(maze2d.MAZES, maze2d.recorder()),
     ogbench_pointmaze.SCENARIO: ogbench_pointmaze.RECORDER,
+    ogbench_goals_pointmaze.SCENARIO: ogbench_goals_pointmaze.RECORDER,
     maze_game.SCENARIO: maze_game.RECORDER,
 }
 """Who records the data of which scenario."""

@@ -24,6 +24,7 @@ from mage.scenarios import Scenario
 from mage.words import reason_of
 
 MAZE_GAME = "mage/MazeGame-v0"
+GOAL_MAZE = "mage/OGBenchGoals-v0"
 TRAINS_WITHOUT = "training needs no environment, evaluating the policy does"
 SUCCESS = ("success", "is_success")
 """What environments call it in their info: Gymnasium-Robotics both, Stable-Baselines3 the second."""
@@ -54,6 +55,7 @@ def register_environments() -> None:
     gym.register_envs(gymnasium_robotics)
     if MAZE_GAME not in gym.registry:
         gym.register(MAZE_GAME, "mage.data.maze_game.environment:MazeGame")
+        gym.register(GOAL_MAZE, "mage.data.ogbench_goals:GoalMaze")
 
 
 def registered_spec(scenario: Scenario, environment_id: str | None = None) -> EnvSpec:
@@ -161,6 +163,12 @@ def environment_name(specification: str) -> str:
 def _unusable(task: Task, what: str, error: BaseException) -> MageError:
     name = environment_name(task.environment_spec)
     return MageError(f"The environment {name} of {task.dataset_id} cannot be {what} here: {reason_of(error)}")
+
+
+def begin_episode(environment: gym.Env, seed: int, number: int) -> tuple[Any, dict[str, Any]]:
+    """Resets an environment for the episode of that number; one of several tasks (`tasks_in_turn`) has them in turn."""
+    tasks = getattr(environment.unwrapped, "tasks_in_turn", 0)
+    return environment.reset(seed=seed, **({"options": {"task_id": number % tasks + 1}} if tasks else {}))
 
 
 def success_of(info: Mapping[str, Any]) -> bool | None:

@@ -79,10 +79,10 @@ def _walk(job: Job, bare: Any, number: int) -> Walk:
     start = bare.cur_task_info["init_ij"] if evaluation else cells[rng.integers(len(cells))]
     # The start that the bare reset draws comes from numpy's global generator, which our seed does not reach.
     bare.set_xy(_somewhere_in(start, bare, rng))
-    policy = _policy(job.behaviour, bare, rng)
+    act = policy(job.behaviour, bare, rng)
     observations, successes, actions, rewards = [bare.get_ob()], [], [], []
     for _ in range(scenarios.get(SCENARIO).max_episode_steps if evaluation else WALK_STEPS):
-        action = np.clip(policy(observations[-1]), -1.0, 1.0).astype(np.float32)
+        action = np.clip(act(observations[-1]), -1.0, 1.0).astype(np.float32)
         observation, reward, _, _, info = bare.step(action)
         observations.append(observation)
         successes.append(bool(info["success"]))  # of the position before the step, like the reward
@@ -94,7 +94,7 @@ def _walk(job: Job, bare: Any, number: int) -> Walk:
     return Walk(np.array(observations), np.array(actions), np.array(rewards), np.array(successes))
 
 
-def _policy(behaviour: str, bare: Any, rng: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
+def policy(behaviour: str, bare: Any, rng: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
     """Position (2,) -> action (2,), not clipped."""
     if behaviour == "random":
         return lambda _: rng.uniform(-1.0, 1.0, size=2)

@@ -1,4 +1,4 @@
-"""OGBench's datasets as Minari datasets, with the rewards of the scenario's single task.
+"""OGBench's datasets as Minari datasets: with the rewards of a scenario's single task, or with goals (`ogbench_goals`).
 
 OGBench publishes walks to random goals as an .npz file. Its N rows are (s_t, a_t, terminal_t) and the simulator's
 positions; the last row of a walk, its terminal, holds the state that was reached and an action nobody took. Its reward
@@ -15,10 +15,12 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 
 from mage import scenarios
-from mage.data.environments import build, import_ogbench, registered_spec
+from mage.data.environments import GOAL_MAZE, build, import_ogbench, registered_spec
 from mage.data.minari_writer import check_free_space, check_new, check_room, dataset_is_local, write_dataset
+from mage.data.ogbench_goals import columns, pieces_of_file
 from mage.errors import MageError
 from mage.scenarios import Scenario
 
@@ -41,25 +43,40 @@ def download(dataset_id: str) -> None:
     scenario = _scenario_of(dataset_id)
     import_ogbench()
     check_new(dataset_id)
-    rows = read_file(_obtain(scenario.name))
+    rows = read_file(_obtain(scenario.ogbench_file or scenario.name))
     spec = registered_spec(scenario)
-    rewards = task_rewards(scenario, rows["qpos"])
-    spans = list(episode_spans(rows["terminals"], rewards))
-    if not spans:
+    episodes, said = _of_goals(rows, spec) if spec.id == GOAL_MAZE else _of_a_task(rows, scenario)
+    if not episodes:
         raise MageError(f"OGBench's file of {scenario.name} has no whole walk; delete it, and it is downloaded again.")
-    width = rows["observations"].shape[1] + rows["actions"].shape[1]
-    check_room(dataset_id, sum(end - first for first, end in spans), width, len(spans))
-    reached = sum(bool(rewards[end - 1] == 0) for _, end in spans)
+    width = episodes[0]["observations"].shape[1] + rows["actions"].shape[1]
+    check_room(dataset_id, sum(len(one["actions"]) for one in episodes), width, len(episodes))
     write_dataset(
         dataset_id,
-        (_episode(rows, rewards, first, end) for first, end in spans),
+        episodes,
         spec,
         reference_scores=None,  # the scenario's score is the success rate
-        description=(
-            f"OGBench's {scenario.name} with the rewards of {spec.id}, by MAGE on Ray. Walks are cut where they reach "
-            f"the task's goal: {reached} of {len(spans)} episodes end there."
-        ),
+        description=f"OGBench's {scenario.ogbench_file or scenario.name} {said}",
         algorithm=f"OGBench, {scenario.name}",
+    )
+
+
+def _of_a_task(rows: dict[str, np.ndarray], scenario: Scenario) -> tuple[list[dict], str]:
+    """The episodes of the scenario's single task, and what is said of them."""
+    rewards = task_rewards(scenario, rows["qpos"])
+    spans = list(episode_spans(rows["terminals"], rewards))
+    reached = sum(bool(rewards[end - 1] == 0) for _, end in spans)
+    return [_episode(rows, rewards, first, end) for first, end in spans], (
+        f"with the rewards of {scenario.environment}, by MAGE on Ray. Walks are cut where they reach the task's goal: "
+        f"{reached} of {len(spans)} episodes end there."
+    )
+
+
+def _of_goals(rows: dict[str, np.ndarray], spec: EnvSpec) -> tuple[list[dict], str]:
+    """The pieces of all walks, and what is said of them."""
+    episodes = [columns(piece) for piece in pieces_of_file(rows, spec)]
+    return episodes, (
+        f"by MAGE on Ray. Walks are cut into {len(episodes)} pieces; an observation is the state and, beside it, the "
+        "state that its piece ends in."
     )
 
 

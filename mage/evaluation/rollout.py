@@ -15,7 +15,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from mage.data.environments import make_environment, success_of
+from mage.data.environments import begin_episode, make_environment, success_of
 from mage.data.observations import flatten_observation
 from mage.data.trajectories import Task
 from mage.errors import FOREIGN_ERRORS, MageError
@@ -110,7 +110,7 @@ class Rollout:
         running = set(range(len(episodes)))
         for i, own in enumerate(seeds):
             try:
-                first = self._flat(self.environments[i].reset(seed=own)[0])
+                first = self._flat(begin_episode(self.environments[i], own, episodes[i])[0])
                 if len(first) != policy.observation_size:
                     raise MageError(
                         f"the environment of {self.task.dataset_id} shows {len(first)} values, the policy was trained "

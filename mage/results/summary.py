@@ -8,6 +8,7 @@ import pandas as pd
 
 from mage.results.published import published as published_results
 from mage.results.store import KEY_COLUMNS, RESULT_COLUMNS
+from mage.scenarios import name_in_paper
 
 CONFIGURATION = ["scenario", "algorithm", "config_hash", "dataset_id"]
 
@@ -65,7 +66,7 @@ def compare(results: pd.DataFrame, published: pd.DataFrame | None = None) -> pd.
     success_rate); configurations, how many the best was chosen from, which flatters it; published_* (metric, mean,
     error, seeds, episodes_per_seed, table) for the same algorithm, where the paper has it under that name (`dt` is its
     DT); mage_* (mean, error, table) for MAGE, whatever was measured; baseline_* (method, mean, error, table) for the
-    best other method. What is not in the paper is NaN there.
+    best other method. What is not in the paper, or there of another protocol (OGBench's single task), is NaN there.
 
     Args:
         results: as from `load`.
@@ -79,6 +80,8 @@ def compare(results: pd.DataFrame, published: pd.DataFrame | None = None) -> pd.
     table = best[[*CONFIGURATION, *measured]].rename(columns={name: f"measured_{name}" for name in measured})
     table = table.merge(tried, on=group, how="left")
     scores = published_results() if published is None else published
+    ours = {name_in_paper(name): name for name in table["scenario"].unique()}
+    scores = scores.assign(scenario=scores["scenario"].map(ours))  # NaN for those that nothing was measured on
     scores = scores[scores["metric"].isin(["normalized_score", "success_rate"])]
     # an ablation of MAGE has a name of more words, and is neither MAGE nor another method
     is_mage, is_other = scores["method"] == "MAGE", scores["method"].str.split().str[0] != "MAGE"

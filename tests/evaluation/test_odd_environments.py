@@ -197,3 +197,30 @@ def test_an_environment_that_cannot_be_made_again_or_closed_costs_no_episode_tha
     assert [line.partition(":")[0] for line in said] == [
         f"episode {number} of Fragile-v0 failed at step 0" for number in (1, 3)
     ]
+
+
+class Tasks(Scripted):
+    """Pays the number of its task at every step."""
+
+    tasks_in_turn = 3
+
+    def reset(self, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        self.task = options["task_id"]
+        return super().reset(seed=seed)
+
+    def step(self, action: np.ndarray) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        return SEEN, float(self.task), False, False, {}
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_an_environment_of_several_tasks_has_them_in_turn_whoever_plays_the_episode(batch: int) -> None:
+    Scripted.script = lambda step: None
+    gym.register("Tasks-v0", f"{__name__}:Tasks", max_episode_steps=1)
+    try:
+        task = make_task(environment_spec=gym.spec("Tasks-v0").to_json(), reference_scores=None)
+        rollout = Rollout(task, batch)
+        rows = rollout.play(Thrust(task), [0, 1, 2, 3, 7], 0)
+        rollout.close()
+    finally:
+        del gym.registry["Tasks-v0"]
+    assert [row["return"] for row in rows] == [1.0, 2.0, 3.0, 1.0, 2.0]

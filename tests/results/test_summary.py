@@ -143,6 +143,15 @@ def test_a_scenario_that_the_paper_lacks_has_no_published_numbers() -> None:
     assert math.isnan(row["published_mean"])
 
 
+def test_a_single_task_of_ogbench_is_not_put_beside_the_papers_five() -> None:
+    table = pd.concat(
+        results({0: [1.0]}, scenario=f"antmaze-giant-{kind}-v0", algorithm="hiql") for kind in ("navigate", "goals")
+    )
+    compared = compare(table).set_index("scenario")
+    assert compared.loc["antmaze-giant-goals-v0", "published_mean"] == 65
+    assert compared.loc["antmaze-giant-navigate-v0", ["published_mean", "mage_mean", "baseline_mean"]].isna().all()
+
+
 def test_an_ablation_of_mage_is_no_baseline() -> None:
     ablations = published().assign(scenario="pen-expert")
     ablations = ablations[ablations["method"].str.startswith("MAGE")]
