@@ -64,11 +64,11 @@ def acted(made: Any, number: int = 300, values: int = 1) -> torch.Tensor:
 
 @pytest.mark.slow
 def test_cloning_keeps_both_modes_the_gradient_of_q_moves_to_the_better_one_and_candidates_prefer_it() -> None:
-    sizes = {"hidden_dim": 64, "hidden_layers": 3, "average_start": 100, "average_rate": 0.05, "candidates": 1}
+    sizes = {"hidden_dim": 32, "hidden_layers": 3, "average_start": 100, "average_rate": 0.05, "candidates": 1}
     share = {}
     for eta in (0.0, 1.0):
-        config = settings(1200, **sizes, eta=eta)
-        config["training"]["critic"]["batch_size"] = 256
+        config = settings(600, **sizes, eta=eta)
+        config["training"]["critic"]["batch_size"] = 128
         made = trained(two_modes(), config)
         share[eta] = (acted(made) > 0).float().mean().item()
         made.own = made.own.model_copy(update={"candidates": 50})
