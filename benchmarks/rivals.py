@@ -4,7 +4,8 @@
 
 A training and its evaluation are the two commands of `mage` that a user would type, in processes of their own: their
 CPU seconds and peak memory are what the system counted for them. What is measured already is not measured again, so
-that one table can be filled over many runs, cheapest algorithms first. `--csv FILE` writes the raw rows.
+that one table can be filled over many runs, cheapest algorithms first. `--csv FILE` writes the raw rows, and `--costs`
+what `mage algorithms NAME` says of costs: of seed 0, from trainings that nothing interrupted.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 import pandas as pd
 
 import mage
-from benchmarks.table import environment_lines, markdown
+from benchmarks.table import cpu_name, environment_lines, markdown
 from mage import scenarios
 from mage.results import load, summary
 from mage.results.published import published
@@ -50,6 +51,8 @@ SCENARIOS = (
     "antmaze-umaze-play",
 )
 
+COSTS = Path(mage.__file__).parent / "results" / "measured_costs.csv"
+
 
 def main() -> None:
     """Measures what is missing, then prints the table."""
@@ -60,6 +63,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--episodes", type=int, default=50)
     parser.add_argument("--csv", type=Path, metavar="FILE")
+    parser.add_argument("--costs", action="store_true", help="keep what was measured for `mage algorithms`")
     parser.add_argument("--table-only", action="store_true", help="measure nothing")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     options = parser.parse_args()
@@ -71,6 +75,8 @@ def main() -> None:
     rows = pd.DataFrame([json.loads(file.read_text()) for file in sorted(options.out.glob("*/*/*/measured.json"))])
     if options.csv:
         rows.to_csv(options.csv, index=False, float_format="%.6g")
+    if options.costs:
+        costs(rows).to_csv(COSTS, index=False)
     print("\n".join(environment_lines()) + "\n")
     print(markdown(table(rows)))
 
@@ -86,15 +92,18 @@ def measure(algorithm: str, scenario: str, seed: int, options: argparse.Namespac
     namespace = ["--dataset-namespace", options.dataset_namespace] if options.dataset_namespace and not built_in else []
     train = ["train", scenario, *namespace, "--algorithm", algorithm, "--seed", str(seed), "--out", str(run)]
     row: dict[str, Any] = {"algorithm": algorithm, "scenario": scenario, "seed": seed}
-    trained = call(train + (["--resume"] if (run / "config.json").is_file() else []), folder / "train.log")
-    row |= {f"training_{name}": value for name, value in trained.items()}
+    is_resumed = (run / "config.json").is_file()
+    trained = call(train + ["--resume"] * is_resumed, folder / "train.log")
+    row |= {f"training_{name}": value for name, value in trained.items()} | {"resumed": is_resumed}
     if trained["exit_code"] == 0:
         played = call(["evaluate", str(run), "--episodes", str(options.episodes)], folder / "evaluate.log")
         row |= {f"evaluation_{name}": value for name, value in played.items()}
         if played["exit_code"] == 0:
             scores = summary(load(run / "episodes.parquet")).iloc[0]
             row |= {name: scores[name] for name in ("episodes", "mean", "success_rate", "mean_return", "config_hash")}
-        row["parameters"] = sum(value.numel() for value in mage.load_policy(run).agent.parameters())
+        policy = mage.load_policy(run)
+        row["parameters"] = sum(value.numel() for value in policy.agent.parameters())
+        row["steps"] = sum(getattr(policy.config.training, name).steps for name in policy.config.stages)
     row["said"] = last_line(folder / ("evaluate.log" if "evaluation_exit_code" in row else "train.log"))
     (folder / "measured.json").write_text(json.dumps(row, indent=1, default=float) + "\n")
     print(f"{algorithm} {scenario} seed {seed}: {row.get('mean', row['said'])}", file=sys.stderr, flush=True)
@@ -142,6 +151,25 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(lines).sort_values(["scenario", "score"], ascending=[True, False])
+
+
+def costs(rows: pd.DataFrame) -> pd.DataFrame:
+    """What `mage.results.costs` has: a row an algorithm and scenario, whatever it scored."""
+    whole = rows[(rows["seed"] == 0) & (rows["evaluation_exit_code"] == 0) & ~rows["resumed"]]
+    return pd.DataFrame(
+        {
+            "algorithm": whole["algorithm"],
+            "scenario": whole["scenario"],
+            "preset": "cpu",
+            "parameters": whole["parameters"].astype(int),
+            "training_cpu_seconds": whole["training_cpu_seconds"].round().astype(int),
+            "steps_per_cpu_second": (whole["steps"] / whole["training_cpu_seconds"]).round(1),
+            "cpu_seconds_per_episode": (whole["evaluation_cpu_seconds"] / whole["episodes"]).round(2),
+            "peak_memory_gb": whole["training_peak_memory_gb"],
+            "machine": cpu_name(),
+            "version": mage.__version__,
+        }
+    ).sort_values(["algorithm", "scenario"])
 
 
 def published_score(scenario: str, algorithm: str) -> float | None:

@@ -47,6 +47,7 @@ def algorithms(
     for field, values in algorithm.space.items():
         print(f"swept by default: {field}={json.dumps(values)}")
     print()
+    _print_costs(found)
     console.print_table(("field", "default", "values", "meaning"), list(_rows(algorithm.config_class)))
 
 
@@ -78,6 +79,16 @@ def explain(
         print(f"{path}: {meaning or '(no description)'}")
         told = ", ".join(f"{preset} {json.dumps(get_field(each, path))}" for preset, each in configs.items())
         print(f"  values {values}; default {default}; presets: {told}")
+
+
+def _print_costs(name: str) -> None:
+    """What its presets cost where we measured them; nothing of an algorithm that is not ours."""
+    from mage.results import costs
+
+    if len(measured := costs(name)):
+        columns = [column for column in measured.columns if column not in ("algorithm", "machine", "version")]
+        console.print_table(columns, measured[columns].astype(str).to_numpy().tolist())
+        print(f"measured on one core of {measured['machine'].iloc[-1]}, by version {measured['version'].iloc[-1]}\n")
 
 
 def _differences(places: Iterable[str]) -> str:

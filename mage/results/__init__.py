@@ -1,5 +1,6 @@
 """One results table, a row an episode, and its views: summary, comparison with the paper, plots."""
 
+from mage.results.costs import costs
 from mage.results.plots import plot_parameters
 from mage.results.profile_plot import plot_profiles
 from mage.results.published import published
@@ -15,6 +16,7 @@ __all__ = [
     "aggregate",
     "budget",
     "compare",
+    "costs",
     "improvement",
     "load",
     "load_statuses",

@@ -78,11 +78,11 @@ def trained_during_evaluation(lines: list[str]) -> set[tuple[str, str]]:
 def test_one_gpu_trains_the_next_trial_while_the_last_one_is_evaluated(
     cluster: str, tiny_maze_here: Path, tmp_path: Path
 ) -> None:
-    # one actor plays 120 episodes for longer than a worker takes to start, on a machine of two cores or more
-    options = ("--actors", "1", "--episodes", "120")
+    # one actor plays 70 episodes for longer than a worker takes to start, on a machine of two cores or more
+    options = ("--actors", "1", "--episodes", "70")
     lines = run_sweep(cluster, tmp_path / "run", *options)
     assert any("on 1 node of 8 CPUs and 1 GPU: 1 trial trains at a time" in line for line in lines)
-    assert len(pd.read_parquet(tmp_path / "run" / "results.parquet")) == 2 * 120
+    assert len(pd.read_parquet(tmp_path / "run" / "results.parquet")) == 2 * 70
     assert trained_during_evaluation(lines), "\n".join(lines)
 
 
