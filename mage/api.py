@@ -19,6 +19,7 @@ from mage.data.sources import load_trajectories
 from mage.data.trajectories import Trajectories
 from mage.errors import MageError
 from mage.evaluation.episodes import evaluate_policies
+from mage.evaluation.recording import Recording, write_episodes
 from mage.files import as_path, expand_variables, kept_or_told
 from mage.inspection.read import inspect_run, inspect_sweep, is_sweep
 from mage.interface.policy import Policy
@@ -107,6 +108,7 @@ def evaluate(
     actors: SupportsIndex = 0,
     device: str | torch.device = "auto",
     log: Log = print,
+    recording: bool = True,
 ) -> pd.DataFrame:
     """Plays a policy in its dataset's evaluation environment; one row per episode.
 
@@ -117,6 +119,8 @@ def evaluate(
         actors: Ray actors to share the work; 0 plays in this process. The rows are the same.
         device: of a policy that is read and played in this process; `auto` is the GPU where there is one.
         log: is told where the rows cannot be written, in a folder of somebody else's, say.
+        recording: of a run directory, also writes what was played, as `episodes.npz`, which `mage results verify` plays
+        again; not where its configuration says `evaluation.recording=false`.
 
     Raises:
         MageError: no policy there, its environment cannot be played, or a count that is none.
@@ -126,13 +130,14 @@ def evaluate(
     if isinstance(run, Policy):
         with _ray_for(crew):
             return evaluate_policies([run], wanted, crew, say=log)
-    from mage.results import write_parquet
-
     folder = as_path(run)
     policy = load_policy(folder, device)
+    recorded: list[Recording] = []
+    keep = recorded.append if recording and policy.config.evaluation.recording else None
     with _ray_for(crew):
-        results = evaluate_policies([policy], wanted, crew, say=log)
-    is_kept = kept_or_told(log, partial(write_parquet, results, folder / "episodes.parquet"))
+        results = evaluate_policies([policy], wanted, crew, say=log, keep=keep)
+    write = partial(write_episodes, folder / "episodes.parquet", results, recorded[0] if recorded else None)
+    is_kept = kept_or_told(log, write)
     if is_kept and (folder / "inspection.json").is_file():
         scanned = min(policy.config.evaluation.inspection_episodes, len(results))
         with _ray_for(crew):

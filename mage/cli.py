@@ -158,6 +158,9 @@ def evaluate(
     actors: Annotated[int, typer.Option(min=0, help="Ray actors; 0 plays in this process. Same episodes.")] = 0,
     scenario: Annotated[str | None, typer.Option(metavar="NAME", help="Refuse a policy of any other scenario.")] = None,
     algorithm: OwnAlgorithm = None,
+    recording: Annotated[
+        bool, typer.Option("--recording/--no-recording", help="Also write what was played, for `mage results verify`.")
+    ] = True,
 ) -> None:
     """Play a policy in its dataset's evaluation environment and write RUN/episodes.parquet."""
     if scenario:
@@ -168,7 +171,7 @@ def evaluate(
     run = as_path(run)
     mage.load_policy(run, scenario=scenario)
     told: list[str] = []
-    console.print_results(mage.evaluate(run, episodes, actors, log=told.append))
+    console.print_results(mage.evaluate(run, episodes, actors, log=told.append, recording=recording))
     print("", *told, sep="\n")
     if not any(line.endswith(NOT_KEPT) for line in told):
         print(f"episodes: {run / 'episodes.parquet'}")

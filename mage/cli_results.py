@@ -69,6 +69,23 @@ def show_statistics(
         print(f"profiles: {plot}")
 
 
+@results.command("verify")
+def verify_results(path: Location) -> None:
+    """Play the recorded episodes again: do the scores come out to the bit? Exit code 1 where one does not.
+
+    What was played with other versions of the simulators is reported where it differs, and is no failure. Exit code 2
+    where there is nothing to verify.
+    """
+    from mage.evaluation.verify import DIFFERS, verify
+
+    verified = verify(path)
+    console.print_verified(verified)
+    if (verified["verdict"] == DIFFERS).any():
+        raise typer.Exit(1)
+    if verified["replayed"].isna().all():
+        raise MageError("nothing was verified: no environment of the episodes is here; install what the notes name")
+
+
 @results.command("pull")
 def pull_results(
     uri: Annotated[

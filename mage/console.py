@@ -201,6 +201,27 @@ def print_budget(budget: pd.DataFrame) -> None:
     print("\nbest of so many configurations, as expected of those tried; one that failed counts as a random policy")
 
 
+MOST_NOTES = 10
+"""Of what `print_verified` says in a line each."""
+
+
+def print_verified(verified: pd.DataFrame) -> None:
+    """`mage.evaluation.verify`: of each training seed's episodes, how many came out how, and of some what differs."""
+    runs = ["scenario", "algorithm", "config_hash", "training_seed"]
+    verdicts = list(dict.fromkeys(["same", "differs", *verified["verdict"]]))
+    counts = verified.groupby([*runs, "verdict"]).size().unstack(fill_value=0).reindex(columns=verdicts, fill_value=0)
+    rows = counts.reset_index().astype(str).to_numpy().tolist()
+    print_table((*runs, *verdicts), rows)
+    noted = verified[verified["note"] != ""]
+    for row in noted.head(MOST_NOTES).to_dict("records"):
+        whose = f"{row['scenario']} {row['config_hash']} seed {row['training_seed']}"
+        print(f"{whose} episode {row['episode']}: {row['note']}")
+    if len(noted) > MOST_NOTES:
+        print(f".. and {len(noted) - MOST_NOTES} more")
+    same = int((verified["verdict"] == "same").sum())
+    print(f"\n{same} of {len(verified)} episodes give the same return to the bit")
+
+
 def print_statuses(statuses: dict[str, SweepStatus]) -> None:
     """How far each sweep is, by the folder that it is in."""
     from mage.progress.view import status_view

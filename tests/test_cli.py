@@ -132,6 +132,18 @@ def test_a_run_is_evaluated_shown_compared_and_pulled(a_run: Path, tmp_path: Pat
     assert pd.read_parquet(tmp_path / "here" / "episodes.parquet").equals(episodes)
 
 
+def test_an_evaluation_is_verified_by_playing_its_actions_again(a_run: Path) -> None:
+    run_well("evaluate", a_run, "--episodes", 3)
+    assert "3 of 3 episodes give the same return to the bit" in run_well("results", "verify", a_run)
+    episodes = pd.read_parquet(a_run / "episodes.parquet")
+    episodes.assign(**{"return": episodes["return"] + [0, 1, 0]}).to_parquet(a_run / "episodes.parquet")
+    differing = run("results", "verify", a_run)
+    assert differing.exit_code == 1
+    assert re.search(r"seed 7 episode 1: return \S+ in the table, \S+ now\n\n2 of 3", differing.stdout)
+    run_well("evaluate", a_run, "--episodes", 3, "--no-recording")
+    assert "play them again by `mage evaluate RUN`" in error_of("results", "verify", a_run)
+
+
 def test_a_finished_training_can_be_resumed_and_keeps_its_policy(a_run: Path, maze_here: Path) -> None:
     before = (a_run / "policy.safetensors").read_bytes()
     printed = run_well("train", "maze2d-umaze", *tiny(), "--seed", 7, "--out", a_run, "--resume")

@@ -129,4 +129,7 @@ class EvaluationConfig(Component):
     inspection_episodes: Annotated[int, QUIET] = Field(
         10, ge=0, description="episodes a target of the scan of score against target return; 0 leaves rollouts out"
     )
+    recording: Annotated[bool, QUIET] = Field(
+        True, description="keep the actions of the episodes beside their scores, for `mage results verify`"
+    )
     seed: int = Field(0, ge=0, description="episode i is seeded from (seed, i), whatever the training seed")

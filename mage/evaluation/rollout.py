@@ -87,6 +87,7 @@ class Rollout:
         seed: int = 0,
         return_to_go: float | None = None,
         visit: Visit | None = None,
+        record: bool = False,
     ) -> list[dict[str, Any]]:
         """Plays the given episodes, at most `batch_size`; one row each: episode, return, success, length and score.
 
@@ -98,6 +99,7 @@ class Rollout:
             seed: of the evaluation.
             return_to_go: the target R_0, by default the policy's own.
             visit: is shown the observations (B, S) and targets (B,) of the running environments at every step.
+            record: a row also has its `environment_seed` and its `actions` (length, A).
         """
         episodes = list(episodes)
         size = len(self.environments)
@@ -107,6 +109,7 @@ class Rollout:
             {"episode": number, "return": 0.0, "success": None, "length": 0} for number in episodes
         ]
         observations = np.zeros((size, policy.observation_size), np.float32)
+        taken: list[list[np.ndarray]] = [[] for _ in episodes]
         running = set(range(len(episodes)))
         for i, own in enumerate(seeds):
             try:
@@ -132,12 +135,14 @@ class Rollout:
             if visit is not None:
                 visit(observations[sorted(running)], targets[sorted(running)])
             for i in sorted(running):
+                if record:
+                    taken[i].append(actions[i].copy())  # an environment may change what it is given
                 try:
                     observation, reward, terminated, truncated, info = self.environments[i].step(actions[i])
                     seen, reward = self._flat(observation), number_of(reward)
                     self._check_step(i, rows[i]["length"] + 1, seen, policy.observation_size)
                     has_ended = bool(terminated) or bool(truncated)
-                    _count_step(rows[i], reward, info)
+                    count_step(rows[i], reward, info)
                 except FOREIGN_ERRORS as error:  # of the environment's own code, or of what it gave
                     self._fail(running, rows, i, error)
                     continue
@@ -146,6 +151,9 @@ class Rollout:
                     targets[i] = (targets[i] - reward) / policy.task.discount
                 if has_ended:
                     running.remove(i)
+        if record:
+            for row, own_seed, own_actions in zip(rows, seeds, taken, strict=True):
+                row |= {"environment_seed": own_seed, "actions": np.array(own_actions, np.float32)}
         played = [row for row in rows if "failed" not in row]
         for row in played:
             row["normalized_score"] = score_of(row, self.task)
@@ -158,11 +166,12 @@ class Rollout:
         seed: int,
         return_to_go: float | None = None,
         visit: Visit | None = None,
+        record: bool = False,
     ) -> list[dict[str, Any]]:
         """Plays any number of episodes, batch by batch, as `run`; a failure has a row with nothing but `failed`."""
         rows: list[dict[str, Any]] = []
         for batch in batches(episodes, len(self.environments)):
-            rows += self.run(policy, batch, seed, return_to_go, visit)
+            rows += self.run(policy, batch, seed, return_to_go, visit, record)
             rows += [{"failed": line} for line in self.failures]
             self.failures.clear()
         return rows
@@ -218,7 +227,8 @@ def _check_finite(observation: np.ndarray) -> None:
         raise ValueError("its observation is not finite")
 
 
-def _count_step(row: dict[str, Any], reward: float, info: dict[str, Any]) -> None:
+def count_step(row: dict[str, Any], reward: float, info: dict[str, Any]) -> None:
+    """Adds a step to an episode's return, length and success."""
     row["return"] += reward
     row["length"] += 1
     success = success_of(info)

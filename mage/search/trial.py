@@ -25,12 +25,13 @@ from mage.data.trajectories import Trajectories
 from mage.errors import MageError
 from mage.evaluation.episodes import evaluate_policies, play_batch
 from mage.evaluation.inspection import add_rollouts
+from mage.evaluation.recording import Recording, write_episodes
 from mage.evaluation.rollout import without_failures
 from mage.evaluation.work import do_all
 from mage.files import patiently
 from mage.interface import Policy
 from mage.progress.ray_board import Message, Teller
-from mage.results import load, write_parquet
+from mage.results import load
 from mage.search.placement import Crew
 from mage.training.artefacts import artefacts_folder
 from mage.training.ray_train import Placement, train_with_ray
@@ -86,8 +87,8 @@ def run_trial(point: Mapping[str, Any], settings: TrialSettings) -> None:
     episodes = settings.folder / "episodes" / f"{config.hash()}.parquet"
     results = played_before(episodes, settings.teller.complain)
     if results is None:
-        results = _train_and_evaluate(config, point, settings)
-        keep(partial(write_parquet, results, episodes), settings)
+        results, recording = _train_and_evaluate(config, point, settings)
+        keep(partial(write_episodes, episodes, results, recording), settings)
     drop_checkpoints(settings.folder, tune.get_context().get_trial_id())
     tune.report(measure(results) | {TIME: settings.evaluations + 1, "config_hash": config.hash()})
 
@@ -103,7 +104,9 @@ def played_before(episodes: Path, say: Callable[[str], None]) -> pd.DataFrame | 
         return None
 
 
-def _train_and_evaluate(config: AlgorithmConfig, point: Mapping[str, Any], settings: TrialSettings) -> pd.DataFrame:
+def _train_and_evaluate(
+    config: AlgorithmConfig, point: Mapping[str, Any], settings: TrialSettings
+) -> tuple[pd.DataFrame, Recording | None]:
     trial, teller = tune.get_context().get_trial_id(), settings.teller
     trained = train_with_ray(
         settings.trajectories,
@@ -125,6 +128,7 @@ def _train_and_evaluate(config: AlgorithmConfig, point: Mapping[str, Any], setti
     folders = [settings.folder / "policies" / config.hash() / f"seed-{seed}" for seed in settings.seeds]
     for folder, run in zip(folders, trained, strict=True):
         keep(partial(save_run, folder, run), settings)
+    recordings: list[Recording] = []
     results = evaluate_policies(
         policies,
         settings.episodes,
@@ -133,11 +137,12 @@ def _train_and_evaluate(config: AlgorithmConfig, point: Mapping[str, Any], setti
         extra=point,
         tell=partial(tell_of_evaluation, teller),
         say=teller.complain,
+        keep=recordings.append if config.evaluation.recording else None,
     )
     teller.tell(Message(doing="playing other target returns"))
     scanned = config.evaluation.inspection_episodes
     add_rollouts(folders, policies, scanned, actors, gpus, partial(patiently, say=teller.complain))
-    return results
+    return results, recordings[0] if recordings else None
 
 
 def drop_checkpoints(folder: Path, trial: str) -> None:

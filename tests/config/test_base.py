@@ -215,7 +215,7 @@ BASES = {
     "training.inverse_dynamics": ["training.inverse_dynamics.steps=5"],
 }
 SPEAKS_ONLY = {f"training.{name}" for name in ("log_every", "checkpoint_every", "device", "threads")}
-SPEAKS_ONLY |= {"evaluation.inspection_episodes", "search.cache"}
+SPEAKS_ONLY |= {"evaluation.inspection_episodes", "evaluation.recording", "search.cache"}
 FIELDS = [(name, field) for name in ALGORITHMS for field in sorted({*field_names(kind_of(name))} - {"algorithm"})]
 
 

@@ -2,12 +2,15 @@
 
 import threading
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from mage.evaluation.episodes import evaluate_policies
 from mage.evaluation.inspection import inspect_rollouts
+from mage.evaluation.recording import Recording, write_episodes
+from mage.evaluation.verify import verify
 from mage.interface import Policy
 from mage.training.inspection import inspect_training
 from mage.training.trainer import Trainer
@@ -25,9 +28,13 @@ def played_here(tiny_policy: Policy) -> pd.DataFrame:
 
 
 def test_three_actors_give_the_episodes_of_this_process(
-    ray_cluster: None, tiny_policy: Policy, played_here: pd.DataFrame
+    ray_cluster: None, tiny_policy: Policy, played_here: pd.DataFrame, tmp_path: Path
 ) -> None:
-    pd.testing.assert_frame_equal(evaluate_policies([tiny_policy], EPISODES, 3), played_here, check_exact=True)
+    recordings: list[Recording] = []
+    episodes = evaluate_policies([tiny_policy], EPISODES, 3, keep=recordings.append)
+    pd.testing.assert_frame_equal(episodes, played_here, check_exact=True)
+    write_episodes(tmp_path / "episodes.parquet", episodes, recordings[0])
+    assert verify(tmp_path)["verdict"].tolist() == ["same"] * EPISODES
 
 
 def test_a_killed_actor_is_told_of_and_not_noticed_in_the_episodes(

@@ -74,6 +74,8 @@ def test_a_sweep_leaves_its_tables_its_plot_its_study_and_policies_that_can_be_e
     policy = next((out / "maze2d-umaze" / "policies").glob("*/seed-1"))
     assert mage.load_policy(policy).training_seed == 1
     assert "depth" in run_well("results", "show", out)
+    of_all = f"{len(results)} of {len(results)} episodes give the same return to the bit"
+    assert of_all in run_well("results", "verify", out)
     run_well("evaluate", policy, "--episodes", 1, "--scenario", "maze2d-umaze")
     assert (policy / "episodes.parquet").is_file()
     with pytest.raises(MageError, match="exists"):
