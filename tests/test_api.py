@@ -51,7 +51,7 @@ def test_what_cannot_be_kept_is_shown_and_told(
     inspection = mage.inspect(tmp_path / "run", episodes=1, log=said.append)
     assert len(rows) == 2 and inspection["rollouts"]["episodes"] == 1
     assert [line.partition(": what is shown is not kept")[1] != "" for line in said] == [True, True]
-    assert "episodes.parquet" in said[0] and "inspection.json" in said[1]
+    assert "episodes.npz" in said[0] and "inspection.json" in said[1]
     assert not any("--out" in line for line in said)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from mage import scenarios
 from mage.data.known_issues import score_warning
 from mage.data.trajectories import Task
-from mage.evaluation.recording import Recording, make_recording
+from mage.evaluation.recording import Recording, environment_version, make_recording
 from mage.evaluation.rollout import Rollout, Tell, batches, without_failures
 from mage.evaluation.work import do_all
 from mage.files import Say
@@ -70,6 +70,7 @@ def evaluate_policies(
         frame.insert(3, "training_seed", policy.training_seed)
         frame = frame.assign(dataset_id=task.dataset_id, target_return=policy.target_return)
         frame["warning"] = pd.Series(score_warning(task), frame.index, dtype="string")
+        frame["environment_version"] = environment_version(task.environment_spec)
         # a list is one value, too
         frames.append(frame.assign(**{name: [value] * len(frame) for name, value in (extra or {}).items()}))
     table = pd.concat(frames, ignore_index=True)

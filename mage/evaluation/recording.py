@@ -23,6 +23,7 @@ import pandas as pd
 from gymnasium.envs.registration import EnvSpec
 
 from mage import __version__
+from mage.data.environments import GOAL_MAZE
 from mage.data.trajectories import Task
 from mage.errors import MageError
 from mage.files import replacing
@@ -129,12 +130,22 @@ def write_episodes(path: Path, table: pd.DataFrame, recording: Recording | None 
     write_parquet(table, path)
 
 
+def environment_version(environment_spec: str) -> str:
+    """The environment's own package with its version, such as `ogbench 1.2.2`; of several, all."""
+    own = {name: _version(name) for name in sorted(_own_packages(environment_spec))}
+    return ", ".join(f"{name} {known}" for name, known in own.items() if known)
+
+
 def simulation_versions(environment_spec: str) -> dict[str, str]:
     """What decides, with a seed and actions, what happens in an environment: packages, and the kind of machine."""
-    entry_point = str(EnvSpec.from_json(environment_spec).entry_point)
-    names = {*SIMULATION, *_distributions(entry_point.partition(":")[0].partition(".")[0])}
-    found = {name: _version(name) for name in sorted(names)}
+    found = {name: _version(name) for name in sorted({*SIMULATION, *_own_packages(environment_spec)})}
     return {name: known for name, known in found.items() if known} | {"machine": platform.machine()}
+
+
+def _own_packages(environment_spec: str) -> list[str]:
+    """The installed packages that an environment is of; our goal mazes are OGBench's."""
+    spec = EnvSpec.from_json(environment_spec)
+    return ["ogbench"] if spec.id == GOAL_MAZE else _distributions(str(spec.entry_point).split(":")[0].split(".")[0])
 
 
 def _distributions(module: str) -> list[str]:

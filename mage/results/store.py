@@ -34,11 +34,16 @@ RESULT_COLUMNS = (
     "dataset_id",
     "target_return",
     "warning",
+    "environment_version",
 )
 """The columns of every results table; the ones after them are swept config fields such as autoencoder.num_scales.
 
 `warning` says why a score is not comparable with one measured elsewhere; it is empty where nothing is known.
+`environment_version` is the environment's own package with its version, such as `ogbench 1.2.2`.
 """
+
+LATER_COLUMNS = ("warning", "environment_version")
+"""Which the tables of our first versions lack."""
 
 TRIAL_COLUMNS = (
     "scenario",
@@ -149,8 +154,9 @@ def _read(filesystem: fs.FileSystem, path: PurePosixPath, columns: Iterable[str]
             frame: pd.DataFrame = pq.read_table(file).to_pandas()
     except (OSError, pa.ArrowException) as error:
         raise MageError(f"{path} is not a readable Parquet file: {error}") from error
-    if "return" in frame.columns and "warning" not in frame.columns:  # of before there were warnings
-        frame["warning"] = pd.Series(pd.NA, frame.index, dtype="string")
+    for name in LATER_COLUMNS if "return" in frame.columns else ():
+        if name not in frame.columns:
+            frame[name] = pd.Series(pd.NA, frame.index, dtype="string")
     missing = [name for name in columns if name not in frame.columns]
     if missing:
         raise MageError(f"{path} is not a table of this kind: it has no column {', '.join(missing)}")

@@ -6,6 +6,7 @@ them. Episodes of one policy say how well that policy is known, not how well the
 
 import pandas as pd
 
+from mage.errors import MageError
 from mage.results.published import published as published_results
 from mage.results.store import KEY_COLUMNS, RESULT_COLUMNS
 from mage.scenarios import name_in_paper
@@ -71,7 +72,11 @@ def compare(results: pd.DataFrame, published: pd.DataFrame | None = None) -> pd.
     Args:
         results: as from `load`.
         published: as from `mage.results.published()`, which is the default.
+
+    Raises:
+        MageError: a scenario of OGBench was played with several versions of it.
     """
+    _check_versions(results)
     configurations = summary(results)
     group = ["scenario", "algorithm", "dataset_id"]
     best = configurations.groupby(group, dropna=False, sort=False).head(1)
@@ -86,7 +91,7 @@ def compare(results: pd.DataFrame, published: pd.DataFrame | None = None) -> pd.
     # an ablation of MAGE has a name of more words, and is neither MAGE nor another method
     is_mage, is_other = scores["method"] == "MAGE", scores["method"].str.split().str[0] != "MAGE"
     own = _first_tables(scores, ["scenario", "method"])
-    own["algorithm"] = own["method"].str.lower()
+    own["algorithm"] = own["method"].str.lower().str.replace("[ -]", "_", regex=True)
     strongest = scores[is_other].sort_values(["mean", "table"], ascending=[False, True]).drop_duplicates("scenario")
     protocol = ["metric", "mean", "error", "seeds", "episodes_per_seed", "table"]
     return (
@@ -97,6 +102,18 @@ def compare(results: pd.DataFrame, published: pd.DataFrame | None = None) -> pd.
         )
         .merge(_named(strongest, "baseline", ["scenario"], ["method", "mean", "error", "table"]), how="left")
     )
+
+
+def _check_versions(results: pd.DataFrame) -> None:
+    """MageError where OGBench's own version differs within a scenario: its rewards have changed between versions."""
+    known = results[["scenario", "environment_version"]].dropna().drop_duplicates()
+    known = known[known["environment_version"].str.startswith("ogbench ")]
+    for scenario, own in known.groupby("scenario")["environment_version"]:
+        if len(own) > 1:
+            raise MageError(
+                f"{scenario} was played with {' and with '.join(sorted(own))}, which reward differently; compare runs "
+                "of one version, or play the others again by `mage evaluate`"
+            )
 
 
 def _first_tables(scores: pd.DataFrame, key: list[str]) -> pd.DataFrame:

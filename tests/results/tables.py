@@ -23,6 +23,7 @@ def results(scores: dict[int, list[float]], **columns: Any) -> pd.DataFrame:
             "dataset_id": "local/pen/expert-v0",
             "target_return": 3000.0,
             "warning": None,
+            "environment_version": None,
             **columns,
         }
         for seed, of_seed in scores.items()

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
+from mage.errors import MageError
 from mage.results import compare, published, summary
 from tests.results.tables import results
 
@@ -150,6 +151,24 @@ def test_a_single_task_of_ogbench_is_not_put_beside_the_papers_five() -> None:
     compared = compare(table).set_index("scenario")
     assert compared.loc["antmaze-giant-goals-v0", "published_mean"] == 65
     assert compared.loc["antmaze-giant-navigate-v0", ["published_mean", "mage_mean", "baseline_mean"]].isna().all()
+
+
+def test_methods_of_several_words_are_found_by_their_algorithms_names() -> None:
+    row = compare(results({0: [1.0]}, algorithm="diffusion_ql")).iloc[0]
+    assert row["published_mean"] == 112.6
+
+
+def test_rows_of_two_versions_of_ogbench_are_not_compared() -> None:
+    name = "antmaze-giant-goals-v0"
+    one, other, unknown = (
+        results({0: [1.0]}, scenario=name, algorithm=algorithm, environment_version=version)
+        for algorithm, version in (("bc", "ogbench 1.1.5"), ("dt", "ogbench 1.2.2"), ("iql", None))
+    )
+    with pytest.raises(MageError, match=r"antmaze-giant-goals-v0 was played with ogbench 1.1.5 and with ogbench 1.2.2"):
+        compare(pd.concat([one, other]))
+    assert len(compare(pd.concat([one, unknown]))) == 2
+    elsewhere = other.assign(scenario="antmaze-giant-navigate-v0")
+    assert len(compare(pd.concat([one, elsewhere]))) == 2
 
 
 def test_an_ablation_of_mage_is_no_baseline() -> None:
