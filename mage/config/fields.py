@@ -117,10 +117,11 @@ class EvaluationConfig(Component):
         description="target R_0 = this quantile of the training returns-to-go (1: their maximum); by default the "
         "scenario's",
     )
-    target_return_rule: Literal["constant", "decremented"] | None = Field(
+    target_return_rule: Literal["constant", "decremented", "feasible"] | None = Field(
         None,
-        description="the same target at every step, or R <- (R - r) / discount from a quantile of the whole episodes' "
-        "returns; by default the algorithm's own rule",
+        description="the same target at every step; or R <- (R - r) / discount from a quantile of the whole episodes' "
+        "returns; or (ours) at every step no more than the 95 % quantile of R given s_t, which is learned, and of the "
+        "returns their maximum unless the quantile is given; by default the algorithm's own rule",
     )
     batch_size: int = Field(25, ge=1, description="environments stepped by one forward pass")
     intermediate_episodes: int = Field(

@@ -18,9 +18,9 @@ import torch
 from mage.evaluation.rollout import Rollout, without_failures
 from mage.evaluation.work import do_all
 from mage.files import write_json
-from mage.inspection.ceiling import Ceiling, ceiling_of
 from mage.inspection.document import FILE, Inspection, read_inspection
 from mage.interface import Policy
+from mage.nn.ceiling import Ceiling, ceiling_of
 
 KEPT_STATES = 2048
 FEWEST_TARGETS_TO_CORRELATE = 3
@@ -132,7 +132,8 @@ def play_target(
     observations, targets = (torch.from_numpy(kept.astype(np.float32)).to(policy.device) for kept in visited.kept())
     feasible = None
     if ceiling is not None:
-        feasible = ceiling.share_feasible(policy.agent.condition(observations, targets))
+        asked = policy.asked(observations, targets)
+        feasible = ceiling.share_feasible(policy.agent.condition(observations, asked))
     return measured | {"feasible": feasible, "visited": policy.agent.probe_visited(observations, targets)}
 
 

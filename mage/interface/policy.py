@@ -21,6 +21,7 @@ from mage.data.trajectories import Statistics, Task
 from mage.errors import DamagedError, MageError
 from mage.files import checksum, replacing, write_text
 from mage.interface.algorithm import Algorithm, Seen, Sizes
+from mage.nn.ceiling import Ceiling
 
 POLICY_VERSION = 4
 """Of policy.json. 4: a configuration holds what its algorithm has, and no other's."""
@@ -35,11 +36,20 @@ class Policy:
         agent: its networks, and how they act.
         target_return: the return-to-go it is asked for unless told otherwise, in the environment's own units,
         discounted as its training data was.
+        ceiling: of what it is asked for at a state; None for none.
     """
 
-    def __init__(self, agent: Algorithm[Any], task: Task, target_return: float, training_seed: int) -> None:
+    def __init__(
+        self,
+        agent: Algorithm[Any],
+        task: Task,
+        target_return: float,
+        training_seed: int,
+        ceiling: Ceiling | None = None,
+    ) -> None:
         self.agent = agent.eval()
         self.task, self.target_return, self.training_seed = task, target_return, training_seed
+        self.ceiling = ceiling
         self._acting: Acting | None = None
 
     @property
@@ -77,6 +87,13 @@ class Policy:
     def decrements_target(self) -> bool:
         """Whether the target return follows what has been received, R <- (R - r) / discount, or stays."""
         return self.config.target_return_rule == "decremented"
+
+    def asked(self, observation_BS: Tensor, target_B: Tensor) -> Tensor:
+        """What it is asked for (B,) at observations as they come: the targets, or the ceiling where they are above."""
+        if self.ceiling is None:
+            return target_B
+        highest_B = self.ceiling.highest(self.agent.condition(observation_BS, target_B))
+        return torch.minimum(target_B, highest_B * self.agent.deviation_Y[0] + self.agent.mean_Y[0])
 
     def begin(self, environments: int) -> Acting:
         """Begins so many episodes; several batches of episodes may be under way at once."""
@@ -120,6 +137,8 @@ class Policy:
     def to(self, device: torch.device | str) -> Self:
         """Moves the weights; returns self."""
         self.agent.to(device)
+        if self.ceiling is not None:
+            self.ceiling.network.to(device)
         return self
 
     def save(self, folder: Path) -> None:
@@ -137,6 +156,8 @@ class Policy:
             "config": self.config.model_dump(mode="json"),
             "weights_sha256": checksum(folder / "policy.safetensors"),
         }
+        if self.ceiling is not None:
+            described["ceiling"] = self.ceiling.to_text()
         write_text(folder / "policy.json", json.dumps(described, indent=1))
 
 
@@ -159,9 +180,10 @@ class Acting:
         """Actions (B, A) for the observations (B, S) of the next step; the arguments are those of `Policy.act`."""
         policy, size = self.policy, len(observations)
         asked = policy.target_return if return_to_go is None else return_to_go
+        observation_BS = self._here(observations)
         seen = Seen(
-            observation_BS=self._here(observations),
-            asked_B=self._here(np.broadcast_to(np.asarray(asked, np.float32), size)),
+            observation_BS=observation_BS,
+            asked_B=policy.asked(observation_BS, self._here(np.broadcast_to(np.asarray(asked, np.float32), size))),
             reward_B=self._here(np.zeros(size) if rewards is None else rewards),
             action_BA=self._here(self._action_BA),
             step=self.step,
@@ -198,7 +220,8 @@ def load_policy(folder: Path, device: torch.device | str = "cpu") -> Policy:
     except Exception as error:
         message = str(error).splitlines()[0]
         raise MageError(f"the weights in {folder / 'policy.safetensors'} cannot be read: {message}") from None
-    return Policy(agent, task, described["target_return"], described["training_seed"]).to(device)
+    ceiling = Ceiling.from_text(described["ceiling"], agent.device) if "ceiling" in described else None
+    return Policy(agent, task, described["target_return"], described["training_seed"], ceiling).to(device)
 
 
 def read_config(folder: Path, described: dict[str, Any] | None = None) -> AlgorithmConfig:

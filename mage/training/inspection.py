@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from mage.data.trajectories import describe, returns_to_go
-from mage.inspection.ceiling import QUANTILE, Ceiling
 from mage.inspection.document import INSPECTION_VERSION
+from mage.nn.ceiling import QUANTILE
 from mage.training.artefacts import History
 from mage.training.trainer import Trainer
 
@@ -58,12 +58,13 @@ def ceiling(trainer: Trainer, target: float) -> dict[str, Any]:
     """What the data has done at best, nearly, from a state, and at how many states of the data (in percent) the target
     is no higher: of all states, or of first ones for a target that is decremented.
     """
-    data, learned = trainer.data, Ceiling.learn(trainer.data)
+    data, learned, policy = trainer.data, trainer.ceiling, trainer.policy()
     rows_B = data.spread(ASKED_STATES)
     if trainer.config.target_return_rule == "decremented":
         rows_B = torch.from_numpy(trainer.trajectories.episode_starts[:-1]).to(data.device)
-    asked_B = torch.full((len(rows_B),), target, device=data.device)
-    condition_BY = trainer.policy().agent.condition(data.recorded_observations(rows_B), asked_B)
+    observation_BS = data.recorded_observations(rows_B)
+    asked_B = policy.asked(observation_BS, torch.full((len(rows_B),), target, device=data.device))
+    condition_BY = policy.agent.condition(observation_BS, asked_B)
     return {"quantile": QUANTILE, "feasible": learned.share_feasible(condition_BY), "weights": learned.to_text()}
 
 

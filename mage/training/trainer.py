@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from mage.distributed import all_agree, rank
 from mage.errors import MageError
 from mage.files import write_json, write_text
 from mage.interface import Policy, Sizes
+from mage.nn.ceiling import Ceiling
 from mage.training.artefacts import History, Log, artefact_name, is_whole, keep_artefact, parts_of, take_artefact
 from mage.training.engine import Engine
 from mage.training.weights import WHOLE, load_weights, save_weights
@@ -125,15 +127,20 @@ class Trainer:
 
     def policy(self) -> Policy:
         """The policy as trained so far (shares the weights)."""
-        target = target_return(
-            self.trajectories,
-            self.config.evaluation.target_return_quantile,
-            of_episodes=self.config.target_return_rule == "decremented",
-        )
+        rule, quantile = self.config.target_return_rule, self.config.evaluation.target_return_quantile
+        if rule == "feasible" and quantile is None:
+            quantile = 1.0
+        target = target_return(self.trajectories, quantile, of_episodes=rule == "decremented")
         # as it comes from disk: whether a weight asks for its gradient decides by which kernel a product is made
         for parameter in self._trainable:
             parameter.requires_grad_(True)
-        return Policy(self.agent, self.trajectories.task, target, self.seed)
+        ceiling = self.ceiling if rule == "feasible" and self.agent.asks == "return" else None
+        return Policy(self.agent, self.trajectories.task, target, self.seed, ceiling)
+
+    @cached_property
+    def ceiling(self) -> Ceiling:
+        """What the data has done at best, nearly, from a state."""
+        return Ceiling.learn(self.data)
 
     def save(self, folder: Path) -> None:
         """Writes a checkpoint from which `load` goes on: safetensors and JSON."""

@@ -205,6 +205,7 @@ OTHER_VALUES: dict[str, Any] = {
     "evaluation.episodes": 7,
     "evaluation.target_return_quantile": 0.5,
     "evaluation.target_return_rule": "decremented",
+    "evaluation.recording": False,
 } | {f"training.{stage}.decay": "cosine_to_zero" for stages in STAGES.values() for stage in stages}
 # what some fields can only be changed from
 BASES = {

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mage.config import AlgorithmConfig, TrainingConfig, make_config
+from mage.config import AlgorithmConfig, TrainingConfig, load_config, make_config
 from mage.data.steps import Steps
 from mage.data.trajectories import Statistics, Trajectories
 from mage.errors import MageError
@@ -19,6 +19,7 @@ from mage.interface import Algorithm, Policy, Presets, Seen, Sizes, Stage
 from mage.interface.policy import POLICY_VERSION, load_policy
 from mage.training.trainer import Trainer
 from tests.algorithms.builders import reference_config
+from tests.data.builders import make_trajectories
 from tests.processes import flip_last_byte
 
 
@@ -209,3 +210,46 @@ def test_an_algorithm_is_shown_what_has_happened_since_the_episodes_began(tiny_m
 
 def untrained(algorithm: str, trajectories: Trajectories) -> Policy:
     return Trainer(trajectories, reference_config(algorithm), seed=0).policy()
+
+
+FEASIBLE = ("evaluation.target_return_rule=feasible", "training.reference.steps=40", "training.device=cpu")
+
+
+@pytest.fixture(scope="module", params=["return_bc", "dt"])
+def feasible(request: pytest.FixtureRequest) -> Policy:
+    """Asked for what is feasible, where half the episodes pay 1 at every step and half nothing, and a state tells."""
+    generator = np.random.default_rng(0)
+    episodes = [(np.float32(pays), generator.normal(size=(20, 1)).astype(np.float32)) for pays in (0, 1) * 20]
+    observations = np.concatenate([np.concatenate([np.full((20, 1), pays), noise], 1) for pays, noise in episodes])
+    trajectories = make_trajectories(
+        [20] * 40, observations=observations.astype(np.float32), rewards=observations[:, 0]
+    )
+    config = load_config(overrides=FEASIBLE, algorithm=request.param)
+    trainer = Trainer(trajectories, config, seed=0)
+    trainer.advance(trainer.total_steps)
+    return trainer.policy()
+
+
+def test_what_is_feasible_at_a_state_is_asked_for_and_no_more_than_the_target(feasible: Policy) -> None:
+    states = torch.tensor([[0.0, 0.3], [1.0, 0.3]])
+    poor, rich = feasible.asked(states, torch.full((2,), feasible.target_return)).tolist()
+    assert abs(poor) < 0.1 * feasible.target_return and rich > 0.8 * feasible.target_return
+    assert feasible.asked(states, torch.tensor([-5.0, 0.5])).tolist() == [-5.0, 0.5]
+
+
+def test_a_policy_on_disk_keeps_what_it_holds_for_feasible(feasible: Policy, tmp_path: Path) -> None:
+    feasible.save(tmp_path)
+    loaded = load_policy(tmp_path)
+    states = torch.randn(7, 2, generator=torch.Generator().manual_seed(0))
+    targets = torch.full((7,), feasible.target_return)
+    assert torch.equal(loaded.asked(states, targets), feasible.asked(states, targets))
+    np.testing.assert_array_equal(loaded.act(states.numpy()), feasible.act(states.numpy()))
+    damaged = json.loads((tmp_path / "policy.json").read_text()) | {"ceiling": "AAAA"}
+    (tmp_path / "policy.json").write_text(json.dumps(damaged))
+    with pytest.raises(MageError, match="ceiling that is kept with this run is damaged; train again"):
+        load_policy(tmp_path)
+
+
+def test_other_rules_ask_for_the_target_itself(tiny_policy: Policy) -> None:
+    targets = torch.randn(3)
+    assert tiny_policy.asked(torch.zeros(3, tiny_policy.observation_size), targets) is targets

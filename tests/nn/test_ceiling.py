@@ -7,11 +7,11 @@ import torch
 
 from mage.errors import MageError
 from mage.evaluation.inspection import inspect_rollouts
-from mage.inspection.ceiling import Ceiling, ceiling_of
 from mage.inspection.document import Inspection
 from mage.inspection.findings import findings
 from mage.interface import Policy
 from mage.interface.explanation import own_row
+from mage.nn.ceiling import Ceiling, ceiling_of
 from mage.training.trainer import Trainer
 
 
@@ -65,5 +65,5 @@ def test_an_inspection_without_it_says_nothing_of_it(tiny_scan: Inspection) -> N
 
 @pytest.mark.parametrize("text", ["", "no base 64", "AAAA", None])
 def test_a_damaged_one_is_told_in_a_line(text: object) -> None:
-    with pytest.raises(MageError, match=r"inspection\.json is damaged"):
+    with pytest.raises(MageError, match="kept with this run is damaged"):
         ceiling_of({"ceiling": {"weights": text}}, torch.device("cpu"))

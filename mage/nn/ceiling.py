@@ -2,7 +2,7 @@
 there, as far as the data knows; what a policy does that is asked for it is extrapolation.
 
 Learned when a training ends, on its data, and kept in `inspection.json`, so that states which a rollout visits later
-are judged without the data.
+are judged without the data; and in `policy.json` of a policy that is asked for what is feasible.
 
 Shape suffixes: B batch, S observation size, Y = 1 + S values of a condition (R, s).
 """
@@ -23,6 +23,8 @@ from mage.nn.blocks import MLP
 from mage.nn.regression import HIDDEN, fit_mlp, pinball
 
 QUANTILE = 0.95
+ROUNDING = 1e-5
+"""By which an R that was cut at the quantile may lie above it, in deviations of R."""
 
 
 class Ceiling:
@@ -39,13 +41,18 @@ class Ceiling:
             condition_BY = data.conditions(rows_B)
             return condition_BY[:, 1:], condition_BY[:, :1]
 
-        return cls(fit_mlp(take, len(data), pinball(QUANTILE), data.device))
+        network = fit_mlp(take, len(data), pinball(QUANTILE), data.device)
+        return cls(network.half().float())  # as it comes from disk
 
     @torch.no_grad()
+    def highest(self, condition_BY: Tensor) -> Tensor:
+        """The quantile at these states, (B,), normalised as R is."""
+        highest_B: Tensor = self.network(condition_BY[:, 1:])[:, 0]
+        return highest_B
+
     def share_feasible(self, condition_BY: Tensor) -> float:
         """At how many of these states, in percent, R is no higher than the quantile."""
-        highest_B = self.network(condition_BY[:, 1:])[:, 0]
-        return 100.0 * float((condition_BY[:, 0] <= highest_B).double().mean())
+        return 100.0 * float((condition_BY[:, 0] <= self.highest(condition_BY) + ROUNDING).double().mean())
 
     def to_text(self) -> str:
         """Its weights, in half precision, as text."""
@@ -60,7 +67,7 @@ class Ceiling:
             network = MLP(weights["layers.0.weight"].shape[1], HIDDEN, 2, 1)
             network.load_state_dict({name: value.float() for name, value in weights.items()})
         except (TypeError, ValueError, LookupError, RuntimeError, SafetensorError):
-            raise MageError("inspection.json is damaged: its `ceiling` cannot be read; train again") from None
+            raise MageError("the ceiling that is kept with this run is damaged; train again") from None
         return cls(network.requires_grad_(False).to(device))
 
 
