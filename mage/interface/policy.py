@@ -135,10 +135,11 @@ class Policy:
         return clipped.astype(np.float32)
 
     def to(self, device: torch.device | str) -> Self:
-        """Moves the weights; returns self."""
+        """Moves the weights; all environments of `act` begin a new episode there. Returns self."""
         self.agent.to(device)
         if self.ceiling is not None:
             self.ceiling.network.to(device)
+        self.reset()
         return self
 
     def save(self, folder: Path) -> None:

@@ -17,6 +17,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from mage.algorithms.mage.acting import Generation
 from mage.algorithms.mage.adapter import AdaptedDecoder
 from mage.algorithms.mage.autoencoder import TrajectoryAutoencoder
 from mage.algorithms.mage.config import MageConfig
@@ -96,27 +97,38 @@ class Mage(Algorithm[MageConfig]):
             stages.append(CriticLearning(self.critic, config, data).stage())
         return stages
 
-    @torch.no_grad()
-    def act(self, state: None, seen: Seen) -> tuple[Tensor, None]:
+    def begin(self, environments: int) -> Generation:
+        """What it generates with, for all their candidates together; nothing is remembered of their steps."""
+        # where tokens are drawn, leaving scales out would leave draws out: other tokens at the next step
+        scales = None if self.config.policy.sampling == "sample" else self.config.inverse_dynamics.scales
+        rows = environments * self.config.policy.candidates
+        return Generation(self.transformer, self.autoencoder.quantizer, rows, scales)
+
+    @torch.inference_mode()
+    def act(self, state: Generation, seen: Seen) -> tuple[Tensor, Generation]:
         """The first action of the Z that is generated for what is seen and asked."""
         candidates = self.config.policy.candidates
         choose = TokenChoice(self.config.policy)
         if self.config.policy.sampling == "sample":
             repeated = [own for own in seen.own_generators() for _ in range(candidates)]
             choose = TokenChoice(self.config.policy, row_by_row(repeated))
-        return self.decide(self.condition(seen.observation_BS, seen.asked_B), choose).action_BA, None
+        return self.decide(self.condition(seen.observation_BS, seen.asked_B), choose, state).action_BA, state
 
     @torch.no_grad()
-    def decide(self, condition_BY: Tensor, choose: TokenChoice) -> Plan:
+    def decide(self, condition_BY: Tensor, choose: TokenChoice, generation: Generation | None = None) -> Plan:
         """The plan that is acted on, of several candidates the best.
 
         Args:
             condition_BY: (R_t, s_t), normalised.
             choose: turns logits into tokens; with noise for `candidates` rows a state.
+            generation: of `begin`, for as many states; without it the same plan takes longer.
         """
         candidates = self.config.policy.candidates
-        repeated_NY = condition_BY.repeat_interleave(candidates, 0)
-        token_maps, latent_NLC = self.transformer.generate(repeated_NY, self.autoencoder.quantizer, choose)
+        repeated_NY = condition_BY.repeat_interleave(candidates, 0) if candidates > 1 else condition_BY
+        if generation is None:
+            token_maps, latent_NLC = self.transformer.generate(repeated_NY, self.autoencoder.quantizer, choose)
+        else:
+            token_maps, latent_NLC = generation(repeated_NY, choose)
         read_NLC = self.autoencoder.read(token_maps, latent_NLC)
         actions_NA = self.act_on(read_NLC, repeated_NY)
         if candidates == 1:

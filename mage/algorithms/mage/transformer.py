@@ -52,7 +52,7 @@ class MultiScaleTransformer(nn.Module):
             condition_BY: (B, 1 + S), R_0 and s_0, normalised.
             quantizer: of the frozen autoencoder.
         """
-        conditions = self._embed_conditions(condition_BY)
+        conditions = self.embed_conditions(condition_BY)
         inputs, built_BLC = [self._scale_input(0, None, conditions, quantizer)], None
         for k in range(1, len(self.schedule)):
             built_BLC = add(built_BLC, quantizer.scale_up(quantizer.lookup(token_maps[k - 1]), k - 1))
@@ -70,7 +70,7 @@ class MultiScaleTransformer(nn.Module):
         Returns:
             Logits (B, T, V) and Z (B, L, C).
         """
-        conditions = self._embed_conditions(condition_BY)
+        conditions = self.embed_conditions(condition_BY)
         inputs: list[Tensor] = []
         logits: list[Tensor] = []
         built_BLC: Tensor | None = None
@@ -102,7 +102,7 @@ class MultiScaleTransformer(nn.Module):
             The token maps and Z = z_1 + .. + z_K (B, L, C).
         """
         choose = choose or TokenChoice()
-        conditions = self._embed_conditions(condition_BY)
+        conditions = self.embed_conditions(condition_BY)
         tokens = sum(self.schedule)
         caches = [block.new_cache(len(condition_BY), tokens) for block in self.blocks if isinstance(block, Block)]
         token_maps: list[Tensor] = []
@@ -121,7 +121,7 @@ class MultiScaleTransformer(nn.Module):
         assert built_BLC is not None
         return token_maps, built_BLC
 
-    def _embed_conditions(self, condition_BY: Tensor) -> tuple[Tensor, Tensor]:
+    def embed_conditions(self, condition_BY: Tensor) -> tuple[Tensor, Tensor]:
         """The condition as the first scale and as the finer scales see it, (B, 1, D) each (Tables 7 and 23)."""
         seen = condition_BY[:, 1:] if self.config.return_condition == "none" else condition_BY
         first_B1D = self.embed_condition(seen).unsqueeze(1)

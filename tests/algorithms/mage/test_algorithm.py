@@ -79,6 +79,33 @@ def test_the_action_is_read_off_the_generated_latents(tiny_policy: Policy, obser
     np.testing.assert_allclose(act(agent, tiny_policy, observations, 7.0), action_BA, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "overrides",
+    [(), ("inverse_dynamics.scales=1",), ("policy.sampling=sample", "inverse_dynamics.scales=1"), CANDIDATES],
+    ids=["whole", "one_scale", "one_drawn_scale", "candidates"],
+)
+def test_acting_step_by_step_takes_the_actions_of_the_plain_pass(
+    tiny_policy: Policy, observations: np.ndarray, overrides: tuple[str, ...]
+) -> None:
+    agent = configured(tiny_policy, *overrides)
+    policy = Policy(agent, tiny_policy.task, tiny_policy.target_return, 0)
+    own, again = own_generators(observations), own_generators(observations)
+    repeated = [generator for generator in again for _ in range(agent.config.policy.candidates)]
+    for shown in (observations, observations[::-1]):
+        plan = agent.decide(
+            condition(agent, shown.copy(), policy.target_return), TokenChoice(agent.config.policy, row_by_row(repeated))
+        )
+        np.testing.assert_array_equal(policy.act(shown, None, own), policy.clip(plan.action_BA))
+
+
+def test_a_policy_that_is_moved_acts_there(tiny_policy: Policy, observations: np.ndarray) -> None:
+    policy = Policy(configured(tiny_policy), tiny_policy.task, tiny_policy.target_return, 0)
+    before = policy.act(observations)
+    policy.agent.transformer.head.weight.data.neg_()  # weights that are loaded or moved are other tensors
+    policy.to("cpu")
+    assert not np.array_equal(policy.act(observations), before)
+
+
 def test_a_sampling_policy_asks_for_generators(tiny_policy: Policy, observations: np.ndarray) -> None:
     sampling = configured(tiny_policy, "policy.sampling=sample")
     with pytest.raises(MageError, match="acts at random: pass one generator per environment"):

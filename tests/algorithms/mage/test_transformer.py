@@ -161,7 +161,7 @@ def test_with_the_return_at_the_first_scale_it_does_not_enter_at_the_finer_ones(
     richer_BY[:, 0] += 1
     built_BLC = codes.decode(maps[:1])
     one, other = (
-        [model._scale_input(k, built_BLC if k else None, model._embed_conditions(condition_BY), codes) for k in (0, 1)]
+        [model._scale_input(k, built_BLC if k else None, model.embed_conditions(condition_BY), codes) for k in (0, 1)]
         for condition_BY in (conditions(), richer_BY)
     )
     assert not torch.equal(one[0], other[0])
