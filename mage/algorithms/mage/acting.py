@@ -79,7 +79,7 @@ class PreparedBlock:
         shape = (batch, heads, ends[-1], weight.shape[1] // heads)
         cache_2BNTE = weight.new_empty((2, *shape))
         self.new = [cache_2BNTE[..., end - length : end, :] for length, end in zip(lengths, ends, strict=True)]
-        self.known = [cache_2BNTE[..., :end, :].unbind(0) for end in ends]
+        self.known = [(cache_2BNTE[0, ..., :end, :], cache_2BNTE[1, ..., :end, :]) for end in ends]
         self.split = [(batch, length, 3, heads, shape[-1]) for length in lengths]
         self.joined = [(batch, length, weight.shape[1]) for length in lengths]
         self.norm_attention, self.norm_mlp = norm(block.norm_attention), norm(block.norm_mlp)
@@ -90,7 +90,11 @@ class PreparedBlock:
         """(B, l, D) -> (B, l, D)."""
         heads_3BNlE = self.project_in(self.norm_attention(x_BlD)).view(self.split[k]).permute(2, 0, 3, 1, 4)
         self.new[k].copy_(heads_3BNlE[1:])
-        mixed_BNlE = F.scaled_dot_product_attention(heads_3BNlE[0], *self.known[k])
+        key_BNTE, value_BNTE = self.known[k]
+        if key_BNTE.shape[2] == 1:  # all the weight there is falls on the only token
+            mixed_BNlE = value_BNTE
+        else:
+            mixed_BNlE = F.scaled_dot_product_attention(heads_3BNlE[0], key_BNTE, value_BNTE)
         x_BlD = x_BlD + self.project_out(mixed_BNlE.transpose(1, 2).reshape(self.joined[k]))
         return x_BlD + self.narrow(F.gelu(self.widen(self.norm_mlp(x_BlD))))
 
