@@ -184,7 +184,7 @@ def described(arguments: argparse.Namespace) -> list[str]:
     return [
         f"- machine: CPU ({cpu_name()}), {arguments.threads} thread, Python {platform.python_version()}",
         f"- versions: torch {torch.__version__} ({torch.backends.cpu.get_cpu_capability()}), numpy {np.__version__}",
-        f"- float32; {WARM_UP} steps of warm-up; 'ms' and 'CPU ms' are medians over turns; the context of dt is full",
+        f"- float32; {WARM_UP} step of warm-up; 'ms' and 'CPU ms' are medians over turns; the context of dt is full",
     ]
 
 
