@@ -142,7 +142,7 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
                 "score": scored.mean(),
                 "lowest": scored.min(),
                 "highest": scored.max(),
-                "published": published_score(scenario, algorithm),
+                "published": published_score(str(scenario), str(algorithm)),
                 "training CPU s": seeds["training_cpu_seconds"].mean(),
                 "playing CPU s": seeds["evaluation_cpu_seconds"].mean(),
                 "peak GB": seeds["training_peak_memory_gb"].max(),

@@ -214,7 +214,7 @@ class Tasks(Scripted):
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
 def test_an_environment_of_several_tasks_has_them_in_turn_whoever_plays_the_episode(batch: int) -> None:
-    Scripted.script = lambda step: None
+    Scripted.script = lambda step: (SEEN, 0.0, False, False, {})
     gym.register("Tasks-v0", f"{__name__}:Tasks", max_episode_steps=1)
     try:
         task = make_task(environment_spec=gym.spec("Tasks-v0").to_json(), reference_scores=None)
