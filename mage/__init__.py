@@ -17,11 +17,18 @@ if TYPE_CHECKING:
     from mage.api import inspect as inspect
     from mage.api import load_policy as load_policy
     from mage.api import train as train
+    from mage.sharing.folder import export as export
 
 __version__ = "0.1.0"
-__all__ = ["MageError", "evaluate", "inspect", "load_policy", "results", "scenarios", "train"]
+__all__ = ["MageError", "evaluate", "export", "inspect", "load_policy", "results", "scenarios", "train"]
 
-_LAZY = {"evaluate": "mage.api", "inspect": "mage.api", "load_policy": "mage.api", "train": "mage.api"}
+_LAZY = {
+    "evaluate": "mage.api",
+    "export": "mage.sharing.folder",
+    "inspect": "mage.api",
+    "load_policy": "mage.api",
+    "train": "mage.api",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -26,6 +26,7 @@ from mage.interface.policy import Policy
 from mage.interface.policy import load_policy as read_policy
 from mage.progress.trackers.tensorboard import FOLDER, EventFile
 from mage.run_directory import TRAINING, Differences, differences, started_otherwise, write_started
+from mage.sharing.hub import fetch, is_on_hub
 from mage.training.artefacts import Log
 from mage.training.checkpoint import HERE, ON_WORKERS, check_where, keep_checkpoint, resume_training
 from mage.training.disk import check_room
@@ -222,9 +223,10 @@ def _ray_for(actors: int) -> Iterator[None]:
 
 
 def load_policy(run: str | Path, device: str | torch.device = "cpu", scenario: str | None = None) -> Policy:
-    """Reads the policy of a run directory.
+    """Reads the policy of a run directory, of a folder that `mage export` made, or from the Hugging Face Hub.
 
     Args:
+        run: a folder; or, as a string that is no path here, `org/name` or `org/name@revision` on the Hub.
         device: `cpu`, `cuda`, `cuda:1`, .. or `auto`, which is the GPU where there is one.
         scenario: refuses a policy of any other.
 
@@ -232,7 +234,8 @@ def load_policy(run: str | Path, device: str | torch.device = "cpu", scenario: s
         MageError: there is none, it is damaged or of another version, or it was trained on another scenario than
         `scenario`.
     """
-    policy = read_policy(as_path(run), device_of(device))
+    known = device_of(device)
+    policy = read_policy(fetch(run) if isinstance(run, str) and is_on_hub(run) else as_path(run), known)
     if scenario and policy.task.scenario != scenario:
         raise MageError(
             f"the policy in {run} was trained on {policy.task.scenario}, not on {scenario}; give its own run"

@@ -28,6 +28,7 @@ from mage.cli_options import (
     named,
 )
 from mage.cli_results import results
+from mage.cli_sharing import export
 from mage.command import HELP, SeveralValues, errors_end_it, taking
 from mage.doctor import OPTIONAL, examine, sick, versions
 from mage.errors import MageError
@@ -58,6 +59,7 @@ main.add_typer(data, name="data")
 main.add_typer(results, name="results")
 main.add_typer(config, name="config")
 main.command("algorithms")(algorithms)
+main.command("export")(export)
 
 
 def _show_version(wanted: bool) -> None:

@@ -69,7 +69,7 @@ def episodes_scanned(inspection: Inspection) -> int:
 
 def evaluation_of(run: Path, inspection: Inspection) -> dict[str, Any] | None:
     """What the evaluation proper says, which has more episodes than the scan; None before there is one."""
-    episodes = _episodes(run, inspection)
+    episodes = episodes_of(run, inspection["config_hash"], inspection["training_seed"])
     if episodes is None:
         return None
     measure = "return" if episodes["normalized_score"].isna().all() else "normalized_score"
@@ -85,23 +85,22 @@ def evaluation_of(run: Path, inspection: Inspection) -> dict[str, Any] | None:
 
 def swept_values(run: Path, inspection: Inspection) -> dict[str, Any]:
     """The values of the fields that the sweep varied, as its results have them."""
-    episodes = _episodes(run, inspection)
+    episodes = episodes_of(run, inspection["config_hash"], inspection["training_seed"])
     if episodes is None:
         return {}
     first = episodes.iloc[0]
     return {str(name): plain(first[name]) for name in episodes.columns if name not in RESULT_COLUMNS}
 
 
-def _episodes(run: Path, inspection: Inspection) -> pd.DataFrame | None:
-    """The episodes of this policy: `mage evaluate` writes them beside it, a sweep beside its policies."""
-    own, config_hash = run / "episodes.parquet", inspection["config_hash"]
-    for path in (own, run.parent.parent.parent / "episodes" / f"{config_hash}.parquet"):
+def episodes_of(run: Path, config_hash: str, training_seed: int) -> pd.DataFrame | None:
+    """The evaluated episodes of a policy: `mage evaluate` writes them beside it, a sweep beside its policies."""
+    for path in (run / "episodes.parquet", run.parent.parent.parent / "episodes" / f"{config_hash}.parquet"):
         if path.is_file():
             try:
                 episodes = load(path)
             except MageError:
                 continue
-            mine = episodes[episodes["training_seed"] == inspection["training_seed"]]
-            if len(mine):
-                return mine
+            is_mine = (episodes["config_hash"] == config_hash) & (episodes["training_seed"] == training_seed)
+            if is_mine.any():
+                return episodes[is_mine]
     return None

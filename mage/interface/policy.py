@@ -1,6 +1,7 @@
 """A trained policy: an algorithm, the task that it was trained for, and what it is asked for.
 
-Saved as `policy.safetensors` (weights) and `policy.json` (configuration, statistics, task); never pickle.
+Saved as `policy.safetensors` (weights) and `policy.json` (configuration, statistics, task); never pickle. A policy that
+is shared has the same two files under the names that the Hugging Face Hub knows.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from mage import registry
@@ -27,6 +29,18 @@ POLICY_VERSION = 4
 """Of policy.json. 4: a configuration holds what its algorithm has, and no other's."""
 
 READABLE = (3, 4)
+
+
+class Files(NamedTuple):
+    """What the two files of a policy are called."""
+
+    described: str
+    weights: str
+
+
+OF_A_RUN = Files("policy.json", "policy.safetensors")
+SHARED = Files("config.json", "model.safetensors")
+"""As the Hugging Face Hub calls the files of every model."""
 
 
 class Policy:
@@ -142,11 +156,12 @@ class Policy:
         self.reset()
         return self
 
-    def save(self, folder: Path) -> None:
-        """Writes `policy.safetensors` and `policy.json` into `folder`."""
+    def save(self, folder: Path, files: Files = OF_A_RUN) -> None:
+        """Writes `policy.safetensors` and `policy.json`, or files of other names, into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / "policy.safetensors") as path:
-            save_file({name: tensor.contiguous() for name, tensor in self.agent.state_dict().items()}, path)
+        with replacing(folder / files.weights) as path:
+            weights = {name: tensor.contiguous() for name, tensor in self.agent.state_dict().items()}
+            path.write_bytes(to_bytes(weights))  # safetensors' own files nobody but their owner may read
         described = {
             "format_version": POLICY_VERSION,
             "algorithm": self.algorithm,
@@ -155,11 +170,11 @@ class Policy:
             "task": self.task.model_dump(mode="json"),
             "statistics": self.statistics.to_dict(),
             "config": self.config.model_dump(mode="json"),
-            "weights_sha256": checksum(folder / "policy.safetensors"),
+            "weights_sha256": checksum(folder / files.weights),
         }
         if self.ceiling is not None:
             described["ceiling"] = self.ceiling.to_text()
-        write_text(folder / "policy.json", json.dumps(described, indent=1))
+        write_text(folder / files.described, json.dumps(described, indent=1))
 
 
 class Acting:
@@ -200,27 +215,27 @@ class Acting:
 
 
 def load_policy(folder: Path, device: torch.device | str = "cpu") -> Policy:
-    """Reads the policy of a run directory, of whichever algorithm.
+    """Reads the policy of a run directory, or a shared one, of whichever algorithm.
 
     Raises:
         MageError: none there, of another version, of an algorithm that is not installed, or damaged.
     """
-    described = read_description(folder)
+    files, described = files_in(folder), read_description(folder)
     config = read_config(folder, described)
     try:
         task, statistics = Task.model_validate(described["task"]), Statistics.from_dict(described["statistics"])
     except (ValueError, TypeError):
-        raise MageError(f"{folder / 'policy.json'} is damaged: train again or restore it from a copy") from None
+        raise MageError(f"{folder / files.described} is damaged: train again or restore it from a copy") from None
     sizes = Sizes(len(statistics.observation_mean), len(task.action_low))
     agent = registry.get(config.algorithm, from_disk=True)(config, sizes, statistics)
     try:
-        weights = load_file(folder / "policy.safetensors")
-        if checksum(folder / "policy.safetensors") != described["weights_sha256"]:
-            raise DamagedError("they are not those that policy.json was written with")
+        weights = load_file(folder / files.weights)
+        if checksum(folder / files.weights) != described["weights_sha256"]:
+            raise DamagedError(f"they are not those that {files.described} was written with")
         agent.load_state_dict(weights)
     except Exception as error:
         message = str(error).splitlines()[0]
-        raise MageError(f"the weights in {folder / 'policy.safetensors'} cannot be read: {message}") from None
+        raise MageError(f"the weights in {folder / files.weights} cannot be read: {message}") from None
     ceiling = Ceiling.from_text(described["ceiling"], agent.device) if "ceiling" in described else None
     return Policy(agent, task, described["target_return"], described["training_seed"], ceiling).to(device)
 
@@ -234,19 +249,32 @@ def read_config(folder: Path, described: dict[str, Any] | None = None) -> Algori
         raise MageError(f"the policy in {folder} cannot be read: {error}") from None
 
 
+def files_in(folder: Path) -> Files:
+    """What the files of the policy in a folder are called; those of a run, where there is none."""
+    is_shared = (folder / SHARED.weights).is_file() and not (folder / OF_A_RUN.described).is_file()
+    return SHARED if is_shared else OF_A_RUN
+
+
 def read_description(folder: Path) -> dict[str, Any]:
-    """`policy.json` of a folder, its version checked."""
-    path = folder / "policy.json"
+    """`policy.json` of a folder, or what it is called in a shared one, its version checked."""
+    path = folder / files_in(folder).described
     if not path.is_file():
         if (folder / "config.json").is_file():
             raise MageError(f"no policy in {folder} yet: its training has not ended; go on with it by --resume")
         if (folder / "sweep.json").is_file():
             raise MageError(f"{folder} is a sweep: give one of its policies, such as SCENARIO/policies/HASH/seed-0")
         raise MageError(f"no policy in {folder}: {path.name} is missing; give the folder that `mage train --out` made")
+    return read_description_file(path)
+
+
+def read_description_file(path: Path) -> dict[str, Any]:
+    """What describes a policy, its version checked."""
     try:
-        described: dict[str, Any] = json.loads(path.read_text())
-    except ValueError:
+        described: dict[str, Any] = dict(json.loads(path.read_text()))
+    except (TypeError, ValueError):
         raise MageError(f"{path} is damaged: it is not JSON; train again or restore it from a copy") from None
+    if path.name == SHARED.described and "weights_sha256" not in described:
+        raise MageError(f"{path} describes no policy of mage but another library's model")
     version = described.get("format_version")
     if version not in READABLE:
         raise MageError(
