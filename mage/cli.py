@@ -24,6 +24,7 @@ from mage.cli_options import (
     Resume,
     ScenarioName,
     check_choice,
+    complete_scenario,
     import_own,
     named,
 )
@@ -51,7 +52,6 @@ class Commands(TyperGroup):
 main = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings=HELP,
 )
@@ -213,7 +213,10 @@ def inspect(
 class ScenariosToSearch(SearchOptions):
     """As of a script, but for the scenarios."""
 
-    scenarios: Annotated[list[str], typer.Argument(metavar="SCENARIO...", help="Swept one after the other.")]
+    scenarios: Annotated[
+        list[str],
+        typer.Argument(metavar="SCENARIO...", help="Swept one after the other.", autocompletion=complete_scenario),
+    ]
 
 
 @main.command(cls=SeveralValues)

@@ -4,9 +4,26 @@ from typing import Annotated
 
 import typer
 
+from mage import scenarios
 from mage.errors import MageError
 
-ScenarioName = Annotated[str | None, typer.Argument(metavar="SCENARIO", help="See `mage scenarios`.")]
+
+def complete_scenario(incomplete: str) -> list[str]:
+    """The scenarios that begin so, for a shell that completes; imports nothing heavy."""
+    return [name for name in scenarios.names() if name.startswith(incomplete)]
+
+
+def complete_algorithm(incomplete: str) -> list[str]:
+    """The algorithms that begin so, likewise."""
+    from mage import registry
+
+    return [name for name in registry.names() if name.startswith(incomplete)]
+
+
+ScenarioName = Annotated[
+    str | None,
+    typer.Argument(metavar="SCENARIO", help="See `mage scenarios`.", autocompletion=complete_scenario),
+]
 Dataset = Annotated[
     str | None, typer.Option("--dataset", metavar="ID", help="Any Minari dataset, in place of the scenario's.")
 ]
@@ -20,6 +37,7 @@ AlgorithmName = Annotated[
         metavar="NAME",
         help="Of `mage algorithms`, or a class: module:Class, file.py:Class.",
         show_default="mage, unless a change to the preset names another",
+        autocompletion=complete_algorithm,
     ),
 ]
 OwnAlgorithm = Annotated[
