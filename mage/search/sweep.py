@@ -97,8 +97,8 @@ def run_sweep(
         for plan in plans:
             _sweep_scenario(plan, settings, out, track)
     results, trials = (
-        pd.concat([pd.read_parquet(out / name / f"{table}.parquet") for name in settings.scenarios], ignore_index=True)
-        for table in ("results", "trials")
+        pd.concat([read(str(out / name / f"{table}.parquet")) for name in settings.scenarios], ignore_index=True)
+        for table, read in (("results", load), ("trials", load_trials))
     )
     with _keeps_what_was_trained(out):
         patiently(partial(_write, results, trials, out, print), print)
