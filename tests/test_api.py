@@ -114,10 +114,10 @@ def test_the_home_folder_is_put_into_variables(a_home: Path, monkeypatch: pytest
 def test_the_module_is_the_command_on_terminals_that_have_not_our_letters() -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     command = [sys.executable, "-m", "mage", "scenarios"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=540)
     assert done.returncode == 0 and "maze2d-umaze" in done.stdout, done.stderr
-    helped = subprocess.run([*command[:3], "--help"], env=environment, capture_output=True, text=True, timeout=120)
+    helped = subprocess.run([*command[:3], "--help"], env=environment, capture_output=True, text=True, timeout=540)
     assert helped.returncode == 0 and "Usage: mage " in helped.stdout
     wrong = [*command[:3], "train", "no-such-\u00fcmlaut"]
-    refused = subprocess.run(wrong, env=environment, capture_output=True, text=True, timeout=120)
+    refused = subprocess.run(wrong, env=environment, capture_output=True, text=True, timeout=540)
     assert refused.returncode == 2 and refused.stderr.startswith("error: ") and "Traceback" not in refused.stderr

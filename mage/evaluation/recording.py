@@ -31,6 +31,7 @@ from mage.results import write_parquet
 
 RECORDING_VERSION = 1
 SUFFIX = ".npz"
+OURS = __name__.partition(".")[0]
 SIMULATION = ("mujoco", "gymnasium", "gymnasium-robotics", "numpy")
 """Packages that every episode may depend on; its environment's own comes on top."""
 
@@ -61,8 +62,9 @@ class Recording:
         """Training seed, episode, environment seed and actions (length, A) of each episode."""
         ends = np.cumsum(self.length)
         for number, end in enumerate(ends):
-            whose = (self.training_seed[number], self.episode[number], self.environment_seed[number])
-            yield *map(int, whose), self.actions[end - self.length[number] : end]
+            training_seed, episode = int(self.training_seed[number]), int(self.episode[number])
+            actions = self.actions[end - self.length[number] : end]
+            yield training_seed, episode, int(self.environment_seed[number]), actions
 
     def write(self, path: Path) -> None:
         """Writes the file whole or not at all."""
@@ -150,11 +152,11 @@ def _own_packages(environment_spec: str) -> list[str]:
 
 def _distributions(module: str) -> list[str]:
     """The installed packages that a top-level module is of; ours may stand in a folder that is none."""
-    return [module] if module == "mage" else packages_distributions().get(module, [])
+    return [module] if module == OURS else packages_distributions().get(module, [])
 
 
 def _version(name: str) -> str | None:
-    if name == "mage":
+    if name == OURS:
         return __version__
     try:
         return version(name)

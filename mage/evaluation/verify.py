@@ -45,7 +45,7 @@ def verify(location: str | Path) -> pd.DataFrame:
         MageError: there are no results, a recording is damaged, or nothing is recorded.
     """
     table = load(location)
-    claims = {_key(row): row for row in table.to_dict("records")}
+    claims = {_key(row): row for row in _rows(table)}
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for path, recording in _recordings(location):
         _replay(recording, path, claims, found)
@@ -55,8 +55,12 @@ def verify(location: str | Path) -> pd.DataFrame:
             "`mage evaluate RUN` (without --no-recording, and with evaluation.recording=true), which records them"
         )
     nothing = {"replayed": float("nan"), "verdict": NOT_RECORDED, "note": ""}
-    rows = table[[*KEY_COLUMNS, "return"]].to_dict("records")
+    rows = _rows(table[[*KEY_COLUMNS, "return"]])
     return pd.DataFrame([row | found.get(_key(row), nothing) for row in rows])
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def _recordings(location: str | Path) -> Iterator[tuple[PurePosixPath, Recording]]:
@@ -78,7 +82,7 @@ def _replay(
     """Plays those episodes of a recording that are claimed and that no other recording has given yet."""
     whose = tuple(recording.of[name] for name in KEY_COLUMNS if name in recording.of)
     wanted = {
-        (*whose, training_seed, episode): (seed, actions)
+        (*whose, training_seed, episode): (episode, seed, actions)
         for training_seed, episode, seed, actions in recording
         if (*whose, training_seed, episode) in claims
         and found.get((*whose, training_seed, episode), {}).get("verdict") != SAME
@@ -93,8 +97,8 @@ def _replay(
             found.setdefault(key, {"replayed": float("nan"), "verdict": NOT_PLAYED, "note": f"{path}: {error}"})
         return
     try:
-        for key, (seed, actions) in wanted.items():
-            row = replay(environment, seed, key[-1], actions)
+        for key, (episode, seed, actions) in wanted.items():
+            row = replay(environment, seed, episode, actions)
             row["normalized_score"] = score_of(row, recording.task)
             seen = _judged(claims[key], row, changed)
             if key not in found or ORDER.index(seen["verdict"]) < ORDER.index(found[key]["verdict"]):

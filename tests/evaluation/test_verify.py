@@ -114,8 +114,9 @@ def test_recording_changes_no_episode(played: tuple[pd.DataFrame, Recording], ti
 
 def test_a_score_that_no_episode_brought_is_found(run: Path) -> None:
     table = pd.read_parquet(run / "episodes.parquet")
-    table.loc[2, "return"] = np.nextafter(table.loc[2, "return"], 1e9)  # the last bit
-    table.loc[9, "normalized_score"] += 1e-9
+    returns, scores = table["return"].to_numpy().copy(), table["normalized_score"].to_numpy().copy()
+    returns[2], scores[9] = np.nextafter(returns[2], 1e9), scores[9] + 1e-9  # the last bit
+    table = table.assign(**{"return": returns, "normalized_score": scores})
     table.to_parquet(run / "episodes.parquet")
     verified = verify.verify(run)
     assert verified.index[verified["verdict"] == "differs"].tolist() == [2, 9]

@@ -205,7 +205,7 @@ def test_a_terminal_shows_a_view_that_renews_itself_and_keeps_the_events(tmp_pat
     reader.start()
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
     command = [sys.executable, "-c", ON_A_TERMINAL, str(tmp_path)]
-    subprocess.run(command, stdout=there, stderr=there, env=environment, check=True, timeout=120)
+    subprocess.run(command, stdout=there, stderr=there, env=environment, check=True, timeout=540)
     os.close(there)
     reader.join()
     os.close(here)

@@ -42,7 +42,7 @@ def front_matter(folder: Path) -> dict[str, Any]:
 def test_an_exported_policy_acts_as_before_to_the_bit(tmp_path: Path) -> None:
     mage.export(OLD_RUNS / "mage", tmp_path / "shared")
     observations = np.linspace(-1, 1, 18, dtype=np.float32).reshape(3, 6)
-    before, after = load_policy(OLD_RUNS / "bc"), mage.export(OLD_RUNS / "bc", tmp_path / "bc", log=str)
+    before, after = load_policy(OLD_RUNS / "bc"), mage.export(OLD_RUNS / "bc", tmp_path / "bc", log=lambda line: None)
     np.testing.assert_array_equal(mage.load_policy(after).act(observations), before.act(observations))
     assert mage.load_policy(tmp_path / "shared").config == load_policy(OLD_RUNS / "mage").config
     assert {path.stat().st_mode & 0o044 for path in (tmp_path / "shared").iterdir()} == {0o044}
@@ -82,7 +82,7 @@ def test_the_card_tells_the_data_apart_that_it_was_trained_on(tmp_path: Path) ->
 def test_an_earlier_export_is_replaced_and_its_hidden_files_stay(tmp_path: Path) -> None:
     folder = mage.export(OLD_RUNS / "mage", tmp_path / "shared")
     (folder / ".git").mkdir()
-    mage.export(OLD_RUNS / "bc", folder, log=str)
+    mage.export(OLD_RUNS / "bc", folder, log=lambda line: None)
     assert load_policy(folder).algorithm == "bc"
     assert sorted(path.name for path in folder.iterdir()) == [".git", "README.md", "config.json", "model.safetensors"]
     assert not list(tmp_path.glob(".shared*"))
@@ -102,7 +102,7 @@ def test_what_cannot_be_exported_is_told_in_a_line_and_nothing_is_written(tmp_pa
 
 
 def test_another_librarys_model_is_no_policy(tmp_path: Path) -> None:
-    folder = mage.export(OLD_RUNS / "bc", tmp_path / "shared", log=str)
+    folder = mage.export(OLD_RUNS / "bc", tmp_path / "shared", log=lambda line: None)
     (folder / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(mage.MageError, match="another library's model"):
         mage.load_policy(folder)
