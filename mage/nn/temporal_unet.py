@@ -200,3 +200,21 @@ def halving(width: int) -> nn.Conv1d:
 def multiple_of(multipliers: Sequence[int]) -> int:
     """What the horizon of a U-Net has to be a multiple of."""
     return int(2 ** (len(multipliers) - 1))
+
+
+class AnyHorizon(nn.Module):
+    """Makes a U-Net take plans of any horizon: steps of zeros are appended up to the next multiple, and cut off again.
+
+    Args:
+        network: (N, H, D), (N,) -> (N, H, D).
+        multiple: of what its H has to be a multiple.
+    """
+
+    def __init__(self, network: nn.Module, multiple: int) -> None:
+        super().__init__()
+        self.network, self.multiple = network, multiple
+
+    def forward(self, plan_NHD: Tensor, level_N: Tensor) -> Tensor:
+        horizon = plan_NHD.shape[1]
+        padded = nn.functional.pad(plan_NHD, (0, 0, 0, -horizon % self.multiple))
+        return self.network(padded, level_N)[:, :horizon]

@@ -46,7 +46,7 @@ def artefact_name(stage: Stage, task: Task, seed: int) -> str:
 def parts_of(stage: Stage, agent: Algorithm[Any]) -> dict[str, nn.Module]:
     """The networks that a stage trains or changes otherwise, by their names in the algorithm."""
     changed = {id(part) for parts in [*stage.trains.values(), stage.leaves] for part in parts}
-    return {name: network for name, network in agent.networks.items() if id(network) in changed}
+    return {name: network for name, network in agent.named_modules() if id(network) in changed}
 
 
 def keep_artefact(parts: dict[str, nn.Module], history: History, target: Path, log: Log) -> None:

@@ -127,6 +127,21 @@ class TestDiffuser(AlgorithmContract):
     )
 
 
+class TestHierarchicalDiffuser(AlgorithmContract):
+    algorithm = "hierarchical_diffuser"
+    small = (
+        "hierarchy.interval=2",
+        "hierarchy.subgoals=3",
+        "high.denoising_steps=3",
+        "high.width=8",
+        "high.multipliers=[1,2]",
+        "low.denoising_steps=3",
+        "low.width=8",
+        "low.multipliers=[1,2]",
+        "acting.plans=2",
+    )
+
+
 class TestHiql(AlgorithmContract):
     algorithm = "hiql"
     small = (

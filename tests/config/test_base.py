@@ -20,6 +20,7 @@ SECTIONS = {
     "rebrac": {"rebrac"},
     "diffusion_ql": {"diffusion_ql"},
     "diffuser": {"plan", "value", "goal", "planning"},
+    "hierarchical_diffuser": {"hierarchy", "high", "low", "values", "goal", "acting", "inverse_dynamics"},
     "hiql": {"hiql", "goal"},
     "adt": {"adt", "values"},
     "mppi": {"model", "planner", "goal"},
@@ -36,6 +37,7 @@ STAGES = {
     "rebrac": ("critic",),
     "diffusion_ql": ("critic",),
     "diffuser": ("diffusion", "value"),
+    "hierarchical_diffuser": ("high", "low", "high_value", "low_value", "inverse_dynamics"),
     "hiql": ("hierarchy",),
     "adt": ("values", "policy"),
     "mppi": ("model",),
@@ -151,6 +153,19 @@ OTHER_VALUES: dict[str, Any] = {
     "goal.position": [2, 3],
     "goal.velocity": [0, 1],
     "planning.follow": "states",
+    "hierarchy.normaliser": "limits",
+    "hierarchy.padding": "last",
+    "hierarchy.average_rate": 0.5,
+    "high.width": 64,
+    "high.multipliers": [1, 2],
+    "high.actions": False,
+    "low.width": 64,
+    "low.multipliers": [1, 2],
+    "low.actions": False,
+    "low.end_in_training": True,
+    "values.in_deviations": True,
+    "acting.follow": "states",
+    "acting.replan_every": 2,
     "model.held_out": 0.5,
     "model.reward": "goal",
     "planner.correction": False,
@@ -214,6 +229,10 @@ BASES = {
     "value": ["training.value.steps=5"],
     "training.value": ["training.value.steps=5"],
     "training.inverse_dynamics": ["training.inverse_dynamics.steps=5"],
+    "training.high_value": ["training.high_value.steps=5"],
+    "training.low_value": ["training.low_value.steps=5"],
+    "acting.plans": ["training.low_value.steps=5"],
+    "low.actions": ["acting.follow=states"],
 }
 SPEAKS_ONLY = {f"training.{name}" for name in ("log_every", "checkpoint_every", "device", "threads")}
 SPEAKS_ONLY |= {"evaluation.inspection_episodes", "evaluation.recording", "search.cache"}
@@ -251,5 +270,6 @@ def test_an_algorithm_without_a_stage_that_runs_share_has_no_key_of_one() -> Non
     assert {name for name in ALGORITHMS if make_config({"algorithm": name}).shared_key() is not None} == {
         "mage",
         "diffuser",
+        "hierarchical_diffuser",
         "tap",
     }

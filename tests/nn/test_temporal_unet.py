@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mage.nn.temporal_unet import PlanValue, TemporalUnet, multiple_of
+from mage.nn.temporal_unet import AnyHorizon, PlanValue, TemporalUnet, multiple_of
 
 
 def parameters(network: torch.nn.Module) -> float:
@@ -47,3 +47,16 @@ def test_every_step_can_be_shown_the_ends_of_its_plan_and_when_it_is() -> None:
     torch.testing.assert_close(beside_NHC[1, :, 6], torch.tensor([-1, -0.6, -0.2, 0.2, 0.6, 1]))
     assert network(plan_NHD, torch.tensor([0, 1, 2])).shape == plan_NHD.shape
     assert torch.equal(TemporalUnet(2, 8, (1, 2))._inputs(plan_NHD), plan_NHD)
+
+
+# of Hierarchical Diffuser's levels: sub-goals and the steps between them, 26 of which its own kernels make 25
+@pytest.mark.parametrize(
+    ("horizon", "multipliers"),
+    [(8, (1, 4, 8)), (17, (1, 4, 8)), (26, (1, 4, 8)), (16, (1, 4, 8)), (9, (1, 2, 4, 8)), (5, (1, 4, 8)), (2, (1, 2))],
+)
+def test_padded_a_u_net_takes_plans_of_any_horizon(horizon: int, multipliers: tuple[int, ...]) -> None:
+    network = AnyHorizon(TemporalUnet(3, 8, multipliers), multiple_of(multipliers))
+    plan_NHD, level_N = torch.randn(2, horizon, 3), torch.tensor([0, 3])
+    assert network(plan_NHD, level_N).shape == plan_NHD.shape
+    if horizon % multiple_of(multipliers) == 0:
+        assert torch.equal(network(plan_NHD, level_N), network.network(plan_NHD, level_N))
