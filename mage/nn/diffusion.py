@@ -145,6 +145,7 @@ class Diffusion(nn.Module):
         temperature: float = 1.0,
         start_NHD: Tensor | None = None,
         levels: int | None = None,
+        step_temperature: float = 1.0,
     ) -> Tensor:
         """Plans (N, H, D), from noise or from a start; differentiable through the whole chain where gradients are on.
 
@@ -157,6 +158,7 @@ class Diffusion(nn.Module):
             temperature: factor of the deviation of the noise that the chain begins with.
             start_NHD: plans to begin with, of which the noise of the highest of `levels` hides as much as it does.
             levels: of the chain, from the least noisy; by default all.
+            step_temperature: factor of the deviation of the noise of every step.
         """
         levels = levels or self.levels
         plan_NHD = noise() * temperature
@@ -171,6 +173,6 @@ class Diffusion(nn.Module):
                 clean_NHD = clean_NHD.clamp(-1, 1)
             plan_NHD, variance = self.posterior(clean_NHD, plan_NHD, level)
             if level:
-                plan_NHD = plan_NHD + variance.sqrt() * noise()
+                plan_NHD = plan_NHD + step_temperature * variance.sqrt() * noise()
             plan_NHD = clamp(plan_NHD)
         return plan_NHD

@@ -2,7 +2,7 @@
 (Janner et al., 2022; github.com/jannerm/diffuser).
 
 Shape suffixes: N plans, H horizon (halved from resolution to resolution), D values of a step, C channels, E time
-embedding, F features, K heads.
+embedding, X embedding of a condition, F features, K heads.
 """
 
 from __future__ import annotations
@@ -121,6 +121,7 @@ class TemporalUnet(nn.Module):
         multipliers: of the width.
         attention: over time, at every resolution.
         shown: steps of a plan that every other step is shown, and how far it lies between them; as published, none.
+        condition_width: X, of what is laid beside the time embedding; 0: nothing is.
     """
 
     def __init__(
@@ -130,21 +131,24 @@ class TemporalUnet(nn.Module):
         multipliers: Sequence[int],
         attention: bool = False,
         shown: Sequence[int] = (),
+        condition_width: int = 0,
     ) -> None:
         super().__init__()
         widths, self.shown = [width * factor for factor in multipliers], shown
         self.embed_level = TimeEmbedding(width)
-        inputs = values * (1 + len(shown)) + bool(shown)
-        self.down = DownPath(inputs, widths, width, attention, keeps_last=True)
-        self.middle_in = Resolution(widths[-1], widths[-1], width, attention)
+        inputs, beside = values * (1 + len(shown)) + bool(shown), width + condition_width
+        self.down = DownPath(inputs, widths, beside, attention, keeps_last=True)
+        self.middle_in = Resolution(widths[-1], widths[-1], beside, attention)
         # as published: the finest resolution is not carried over, the coarsest is
         pairs = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
-        self.up = nn.ModuleList([Resolution(2 * coarse, fine, width, attention) for coarse, fine in pairs])
+        self.up = nn.ModuleList([Resolution(2 * coarse, fine, beside, attention) for coarse, fine in pairs])
         self.doubles = nn.ModuleList([nn.ConvTranspose1d(fine, fine, 4, 2, 1) for _, fine in pairs])
         self.out = nn.Sequential(ConvolutionBlock(widths[0], widths[0]), nn.Conv1d(widths[0], values, 1))
 
-    def forward(self, plan_NHD: Tensor, level_N: Tensor) -> Tensor:
+    def forward(self, plan_NHD: Tensor, level_N: Tensor, condition_NX: Tensor | None = None) -> Tensor:
         time_NE = self.embed_level(level_N)
+        if condition_NX is not None:
+            time_NE = torch.cat([time_NE, condition_NX], 1)
         x_NCH, said = self.down(self._inputs(plan_NHD).transpose(1, 2), time_NE)
         x_NCH = self.middle_in(x_NCH, time_NE)
         for resolution, double in zip(self.up, self.doubles, strict=True):

@@ -127,6 +127,19 @@ class TestDiffuser(AlgorithmContract):
     )
 
 
+class TestDecisionDiffuser(AlgorithmContract):
+    algorithm = "decision_diffuser"
+    small = (
+        "states.horizon=4",
+        "states.denoising_steps=3",
+        "states.width=8",
+        "states.multipliers=[1,2]",
+        "states.average_start=2",
+        "inverse.hidden_dim=8",
+    )
+    learning_steps = 60
+
+
 class TestHierarchicalDiffuser(AlgorithmContract):
     algorithm = "hierarchical_diffuser"
     small = (
