@@ -37,7 +37,7 @@ CHANGES = [
     "training.checkpoint_every=100",
     "training.log_every=50",
 ]
-PATIENCE = 500
+PATIENCE = 1500
 # the script on a head without CPUs and two nodes with one each; at its end Ray would miss the node that was killed
 ON_THREE_NODES = """
 import os, psutil, runpy, sys
