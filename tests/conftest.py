@@ -1,10 +1,12 @@
 """What many tests share: one small maze dataset, really recorded, and a tiny policy, really trained on it."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import pytest
@@ -90,6 +92,19 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MAGE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_ray() -> Iterator[None]:
+    """No test finds the Ray that one in another process has started.
+
+    `ray.cluster_utils.Cluster` notes its address where `ray start` does, and whoever names no address joins that one.
+    """
+    folder = mkdtemp(prefix="r")  # short: Ray's sockets have 107 bytes for their paths
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", folder)
+        yield
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

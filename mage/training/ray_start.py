@@ -129,7 +129,8 @@ def _join(address: str) -> None:
         ray.init(address=address, log_to_driver=False, logging_level="error")
     except (OSError, ValueError, OverflowError, RuntimeError, AuthenticationError) as error:
         hint = "" if os.environ.get("RAY_AUTH_MODE") else "; if it wants a token, set RAY_AUTH_MODE=token"
-        raise MageError(f"no Ray cluster answers at {address}: {first_line(error)}{hint}") from None
+        reason = first_line(error).partition(". ")[0]
+        raise MageError(f"no Ray cluster answers at {address}: {reason}{hint}") from None
 
 
 def check_sockets() -> None:
