@@ -19,9 +19,12 @@ Location = Annotated[str, typer.Argument(metavar="PATH", help="A run directory, 
 @results.command("show")
 def show_results(path: Location) -> None:
     """Summarise results: a row a configuration, best first."""
-    from mage.results import load
+    from mage.results import load, load_failures
 
-    console.print_results(load(path))
+    episodes = load(path)
+    failures = load_failures(path, episodes)
+    console.print_results(episodes, failures)
+    console.print_failures(failures, path)
     console.print_counts(path)
 
 
@@ -43,9 +46,12 @@ def show_status(
 @results.command("compare")
 def compare_results(path: Location) -> None:
     """Put the best configuration of each scenario beside what the paper reports."""
-    from mage.results import compare, load
+    from mage.results import compare, load, load_failures
 
-    console.print_comparison(compare(load(path)))
+    episodes = load(path)
+    failures = load_failures(path, episodes)
+    console.print_comparison(compare(episodes, failures=failures))
+    console.print_failures(failures, path)
 
 
 @results.command("statistics")
@@ -58,14 +64,16 @@ def show_statistics(
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw performance profiles there.")] = None,
 ) -> None:
     """Compare methods over runs and scenarios: means with intervals, who beats whom, and what tuning buys."""
-    from mage.results import budget, load, load_trials, plot_profiles, profile
+    from mage.results import budget, load, load_failures, load_trials, plot_profiles, profile
 
     episodes = load(path)
-    console.print_statistics(episodes, by, seed)
+    failures = load_failures(path, episodes)
+    console.print_statistics(episodes, by, seed, failures)
     with suppress(MageError):  # a training run has no trials
         console.print_budget(budget(load_trials(path)))
+    console.print_failures(failures, path)
     if plot:
-        plot_profiles(profile(episodes, by=by, seed=seed), plot)
+        plot_profiles(profile(episodes, by=by, seed=seed, failures=failures), plot)
         print(f"profiles: {plot}")
 
 

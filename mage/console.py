@@ -149,27 +149,42 @@ def print_summary(summary: pd.DataFrame) -> None:
     )
 
 
-def print_results(results: pd.DataFrame) -> None:
+def print_results(results: pd.DataFrame, failures: pd.DataFrame | None = None) -> None:
     """The summary of a results table, and what keeps its scores from being compared with others."""
     from mage.results import summary, warnings
 
-    print_summary(summary(results).drop(columns="iqm"))
+    failed = failures if failures is not None and len(failures) else None
+    print_summary(summary(results, failed).drop(columns="iqm"))
     for warning in warnings(results):
         print(f"warning: {warning}")
 
 
-def print_statistics(results: pd.DataFrame, by: str | None, seed: int) -> None:
+def print_failures(failures: pd.DataFrame, location: str | Path) -> None:
+    """What no table can show: failed trials, a line each, and trainings at a location that have no score."""
+    from mage.results.failures import failure_lines, unfinished
+
+    lines = failure_lines(failures)
+    for line in lines:
+        print(line)
+    if lines:
+        print(f"{len(lines)} trial(s), {len(failures)} run(s) failed: each run counts as a random policy, with score 0")
+    for line in unfinished(location):
+        print(f"in no mean: {line}")
+
+
+def print_statistics(results: pd.DataFrame, by: str | None, seed: int, failures: pd.DataFrame | None = None) -> None:
     """Methods over runs and scenarios, with intervals, and how probably each is better than each other one."""
     from mage.results import aggregate, improvement
     from mage.results.statistics import MEASURES, RESAMPLES
 
-    counts = ("method", "scenarios", "runs", "of")
-    rows: list[dict[Any, Any]] = aggregate(results, by, seed=seed).to_dict("records")
+    failed = ("failed",) if failures is not None and len(failures) else ()
+    counts = ("method", "scenarios", "runs", *failed, "of")
+    rows: list[dict[Any, Any]] = aggregate(results, by, seed=seed, failures=failures).to_dict("records")
     print_table(
         (*counts, *MEASURES),
         [(*(str(row[name]) for name in counts), *(_with_interval(row, name) for name in MEASURES)) for row in rows],
     )
-    pairs: list[dict[Any, Any]] = improvement(results, by, seed=seed).to_dict("records")
+    pairs: list[dict[Any, Any]] = improvement(results, by, seed=seed, failures=failures).to_dict("records")
     if pairs:
         print()
         print_table(
@@ -280,7 +295,7 @@ def _comparison_row(row: dict[Any, Any]) -> tuple[str, ...]:
         row["scenario"],
         row["algorithm"],
         row["dataset_id"],
-        str(row["configurations"]),
+        f"{row['configurations']}" + (f" ({row['failed']} runs failed)" if row["failed"] else ""),
         _estimate(row, "measured", "standard_error"),
         f"{row['measured_seeds']} x {per_seed:g}",
         _estimate(row, "published", "error"),

@@ -1,6 +1,7 @@
 """One results table, a row an episode, and its views: summary, comparison with the paper, plots."""
 
 from mage.results.costs import costs
+from mage.results.failures import load_failures
 from mage.results.plots import plot_parameters
 from mage.results.profile_plot import plot_profiles
 from mage.results.published import published
@@ -19,6 +20,7 @@ __all__ = [
     "costs",
     "improvement",
     "load",
+    "load_failures",
     "load_statuses",
     "load_trials",
     "plot_parameters",

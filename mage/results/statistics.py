@@ -4,6 +4,7 @@ A run is a training seed; its score is the mean of its episodes. A method is an 
 where it has several configurations on a scenario, its runs are those of the best one, and `of` says from how many that
 was chosen. Methods are compared on the scenarios that all of them have. Intervals are percentiles of a bootstrap that
 draws runs anew within each scenario (stratified); with a single run somewhere there are none. The seed decides it all.
+A run that failed is one with the score of a random policy; a configuration of which all runs failed is chosen last.
 
 Dodge et al. (EMNLP 2019) describe the score that a tuning budget buys.
 """
@@ -16,24 +17,22 @@ import numpy as np
 import pandas as pd
 
 from mage.errors import MageError
+from mage.results.failures import CONFIGURATION, RANDOM_SCORE
 from mage.results.store import TRIAL_COLUMNS
-from mage.results.summary import CONFIGURATION
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
-RANDOM_SCORE = 0.0
-"""The normalised score of a random policy, for which a trial that failed stands."""
-
 Scores = list[np.ndarray]
 """The scores of a method's runs, an array a scenario."""
 
 
-def runs(results: pd.DataFrame, by: str | None = None) -> pd.DataFrame:
-    """One row a run: method, scenario, training_seed, score, of (configurations from which it was chosen).
+def runs(results: pd.DataFrame, by: str | None = None, failures: pd.DataFrame | None = None) -> pd.DataFrame:
+    """One row a run: method, scenario, training_seed, score, failed, of (configurations from which it was chosen).
 
     Args:
         results: as from `mage.results.load`.
         by: the column that names the methods; by default `variant` where there is one, else `algorithm`.
+        failures: as from `mage.results.load_failures`.
 
     Raises:
         MageError: there is no such column, or no normalised score.
@@ -51,24 +50,37 @@ def runs(results: pd.DataFrame, by: str | None = None) -> pd.DataFrame:
         .rename("score")
         .reset_index()
     )
-    mean = per_run.groupby(["method", *CONFIGURATION], dropna=False)["score"].mean().rename("mean").reset_index()
+    per_run["failed"] = False
+    if failures is not None and by in failures.columns:
+        lost = failures.assign(method=failures[by], score=RANDOM_SCORE, failed=True).dropna(subset=["method"])
+        per_run = pd.concat([per_run, lost[per_run.columns]], ignore_index=True) if len(lost) else per_run
+    configurations = per_run.groupby(["method", *CONFIGURATION], dropna=False)
+    mean = configurations.agg(mean=("score", "mean"), lost=("failed", "all")).reset_index()
     mean["of"] = mean.groupby(["method", "scenario"])["mean"].transform("size")
-    best = mean.sort_values(["mean", "config_hash", "dataset_id"], ascending=[False, True, True])
-    best = best.drop_duplicates(["method", "scenario"]).drop(columns="mean")
+    best = mean.sort_values(["lost", "mean", "config_hash", "dataset_id"], ascending=[True, False, True, True])
+    best = best.drop_duplicates(["method", "scenario"]).drop(columns=["mean", "lost"])
     chosen = per_run.merge(best, on=["method", *CONFIGURATION])
     order = ["method", "scenario", "training_seed"]
-    return chosen[[*order, "score", "of"]].sort_values(order, ignore_index=True)
+    return chosen[[*order, "score", "failed", "of"]].sort_values(order, ignore_index=True)
 
 
-def aggregate(results: pd.DataFrame, by: str | None = None, resamples: int = RESAMPLES, seed: int = 0) -> pd.DataFrame:
+def aggregate(
+    results: pd.DataFrame,
+    by: str | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    failures: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """One row a method, best first: mean, median and iqm over scenarios, each with `_low` and `_high` of its interval.
 
     The mean and the median are of the scenarios' means; the interquartile mean (iqm) is of all runs x scenarios, which
-    neither one lucky run nor one easy scenario moves. Further columns: method, scenarios, runs, of.
+    neither one lucky run nor one easy scenario moves. Further columns: method, scenarios, runs, failed
+    (of these), of.
     """
     rows = []
-    for method, own, scores in _compared(runs(results, by)):
+    for method, own, scores in _compared(runs(results, by, failures)):
         row: dict[str, object] = {"method": method, "scenarios": len(scores), "runs": len(own), "of": own["of"].max()}
+        row["failed"] = int(own["failed"].sum())
         for name, measure in MEASURES.items():
             low, high = interval(scores, measure, resamples, seed)
             row |= {name: float(measure(*scores)), f"{name}_low": low, f"{name}_high": high}
@@ -77,13 +89,17 @@ def aggregate(results: pd.DataFrame, by: str | None = None, resamples: int = RES
 
 
 def improvement(
-    results: pd.DataFrame, by: str | None = None, resamples: int = RESAMPLES, seed: int = 0
+    results: pd.DataFrame,
+    by: str | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    failures: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """How probable it is that a run of a method scores above a run of another one, on a scenario drawn at random.
 
     Columns: method, over, probability, low, high, scenarios. A tie counts half (Mann and Whitney's U).
     """
-    compared = list(_compared(runs(results, by)))
+    compared = list(_compared(runs(results, by, failures)))
     rows = []
     for method, _, own in compared:
         for over, _, theirs in compared:
@@ -106,13 +122,14 @@ def profile(
     by: str | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    failures: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """The share of runs that score above each threshold, scenarios weighed alike: method, threshold, share, low, high.
 
     Args:
         thresholds: normalised scores; by default 101 of them, from the worst run to the best.
     """
-    table = runs(results, by)
+    table = runs(results, by, failures)
     ladder = np.linspace(table["score"].min(), table["score"].max(), 101) if thresholds is None else thresholds
     rows = []
     for method, _, scores in _compared(table):

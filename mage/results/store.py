@@ -110,7 +110,7 @@ def load_trials(location: str | Path) -> pd.DataFrame:
         MageError: nothing is there, or what is there is not a trials table.
     """
     return _load_tables(
-        location, _trial_tables, "trials.parquet", TRIAL_COLUMNS, ("scenario", "trial_id", "config_hash")
+        location, trial_tables, "trials.parquet", TRIAL_COLUMNS, ("scenario", "trial_id", "config_hash")
     )
 
 
@@ -126,7 +126,7 @@ def _load_tables(
     chosen = paths if paths == [PurePosixPath(root)] else choose(paths)
     if not chosen:
         raise MageError(f"no results at {location}: looked for {looked_for}, there and in all directories below")
-    frames = [_read(filesystem, path, columns) for path in chosen]
+    frames = [read_table(filesystem, path, columns) for path in chosen]
     frames = [frame for frame in frames if len(frame)] or frames[:1]
     table = pd.concat(frames, ignore_index=True).drop_duplicates(list(key), ignore_index=True)
     return table[[*columns, *(name for name in table.columns if name not in columns)]]
@@ -139,7 +139,8 @@ def _episode_tables(paths: list[PurePosixPath]) -> list[PurePosixPath]:
     return sorted([*(directory / "results.parquet" for directory in complete), *pieces])
 
 
-def _trial_tables(paths: list[PurePosixPath]) -> list[PurePosixPath]:
+def trial_tables(paths: list[PurePosixPath]) -> list[PurePosixPath]:
+    """Those of the paths that are tables of trials."""
     return sorted(path for path in paths if path.name == "trials.parquet")
 
 
@@ -147,7 +148,7 @@ def _is_piece(path: PurePosixPath) -> bool:
     return path.name == "episodes.parquet" or (path.parent.name == "episodes" and path.suffix == ".parquet")
 
 
-def _read(filesystem: fs.FileSystem, path: PurePosixPath, columns: Iterable[str]) -> pd.DataFrame:
+def read_table(filesystem: fs.FileSystem, path: PurePosixPath, columns: Iterable[str]) -> pd.DataFrame:
     """One table. Opened as a file: given the path, pyarrow would read columns out of directory names like lr=0.1."""
     try:
         with filesystem.open_input_file(str(path)) as file:

@@ -7,19 +7,23 @@ them. Episodes of one policy say how well that policy is known, not how well the
 import pandas as pd
 
 from mage.errors import MageError
+from mage.results.failures import CONFIGURATION, RANDOM_SCORE
 from mage.results.published import published as published_results
 from mage.results.store import KEY_COLUMNS, RESULT_COLUMNS
 from mage.scenarios import name_in_paper
 
-CONFIGURATION = ["scenario", "algorithm", "config_hash", "dataset_id"]
 
-
-def summary(results: pd.DataFrame) -> pd.DataFrame:
+def summary(results: pd.DataFrame, failures: pd.DataFrame | None = None) -> pd.DataFrame:
     """One row a configuration, best first within a scenario: by score, or by return where nothing normalises it.
 
     Columns: the configuration, swept fields, seeds, episodes, mean and standard_error (over seeds, NaN with one) and
     iqm_episodes (over all episodes) of the normalised score, success_rate in percent, mean_return; and `iqm`, the
     former name of iqm_episodes. One over runs and scenarios is in `mage.results.aggregate`.
+
+    Args:
+        results: as from `mage.results.load`.
+        failures: as from `mage.results.load_failures`; then there is a column `failed`, of so many of the seeds, which
+            count as random policies. What failed altogether stands below what did not.
     """
     swept = [name for name in results.columns if name not in RESULT_COLUMNS]
     # A sum depends on the order of its terms in the last digit; sorted first, equal tables have equal summaries.
@@ -27,23 +31,41 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
     episodes["success"] = 100 * episodes["success"].map({True: 1.0, False: 0.0}).astype("float64")
     measures = ["normalized_score", "success", "return"]
     by_seed = episodes.groupby([*CONFIGURATION, "training_seed"], dropna=False)[measures].mean()
+    if failures is not None and len(failures):
+        by_seed = pd.concat([by_seed.assign(failed=False), _imputed(failures, results)])
+        known = pd.concat([episodes, failures], ignore_index=True)
+    else:
+        by_seed, known = by_seed.assign(failed=False), episodes
     seeds = by_seed.groupby(CONFIGURATION, dropna=False)
-    configurations = episodes.groupby(CONFIGURATION, dropna=False)
+    configurations = known.groupby(CONFIGURATION, dropna=False)
     table = pd.DataFrame(
         {
             **{name: configurations[name].agg(lambda values: values.iloc[0]) for name in swept},
             "seeds": seeds.size(),
-            "episodes": configurations.size(),
+            "episodes": configurations["episode"].count(),
             "mean": seeds["normalized_score"].mean(),
             "standard_error": seeds["normalized_score"].sem(),
             "iqm_episodes": configurations["normalized_score"].agg(interquartile_mean),
             "success_rate": seeds["success"].mean(),
             "mean_return": seeds["return"].mean(),
+            "failed": seeds["failed"].sum().astype(int),
         }
     ).reset_index()
     table["iqm"] = table["iqm_episodes"]
-    order = ["scenario", "mean", "mean_return", "algorithm", "config_hash", "dataset_id"]
-    return table.sort_values(order, ascending=[True, False, False, True, True, True], ignore_index=True)
+    table["nothing"] = table["episodes"] == 0
+    order = ["scenario", "nothing", "mean", "mean_return", "algorithm", "config_hash", "dataset_id"]
+    table = table.sort_values(order, ascending=[True, True, False, False, True, True, True], ignore_index=True)
+    return table.drop(columns=["nothing"] if failures is not None else ["nothing", "failed"])
+
+
+def _imputed(failures: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
+    """Failed runs as `summary` has those that were played; no score where nothing normalises the scenario's."""
+    scored = results.groupby("scenario")["normalized_score"].apply(lambda own: own.notna().any())
+    known = failures["scenario"].map(scored).fillna(True).astype(bool)
+    score = pd.Series(RANDOM_SCORE, failures.index).where(known)
+    rows = failures.assign(normalized_score=score, failed=True, success=float("nan"), **{"return": float("nan")})
+    columns = ["normalized_score", "success", "return", "failed"]
+    return rows.set_index([*CONFIGURATION, "training_seed"])[columns]
 
 
 def warnings(results: pd.DataFrame) -> list[str]:
@@ -60,30 +82,35 @@ def interquartile_mean(scores: pd.Series) -> float:
     return float(trim_mean(known, 0.25)) if len(known) else float("nan")
 
 
-def compare(results: pd.DataFrame, published: pd.DataFrame | None = None) -> pd.DataFrame:
+def compare(
+    results: pd.DataFrame, published: pd.DataFrame | None = None, failures: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """The best configuration of each scenario, algorithm and dataset, and in columns of their own the paper's numbers.
 
     Columns: scenario, algorithm, config_hash, dataset_id; measured_* (mean, standard_error, seeds, episodes,
-    success_rate); configurations, how many the best was chosen from, which flatters it; published_* (metric, mean,
-    error, seeds, episodes_per_seed, table) for the same algorithm, where the paper has it under that name (`dt` is its
-    DT); mage_* (mean, error, table) for MAGE, whatever was measured; baseline_* (method, mean, error, table) for the
-    best other method. What is not in the paper, or there of another protocol (OGBench's single task), is NaN there.
+    success_rate); configurations, how many the best was chosen from, which flatters it; failed, how many training seeds
+    of these failed and so count as random policies; published_* (metric, mean, error, seeds, episodes_per_seed, table)
+    for the same algorithm, where the paper has it under that name (`dt` is its DT); mage_* (mean, error, table) for
+    MAGE, whatever was measured; baseline_* (method, mean, error, table) for the best other method. What is not in the
+    paper, or there of another protocol (OGBench's single task), is NaN there.
 
     Args:
         results: as from `load`.
         published: as from `mage.results.published()`, which is the default.
+        failures: as from `load_failures`.
 
     Raises:
         MageError: a scenario of OGBench was played with several versions of it.
     """
     _check_versions(results)
-    configurations = summary(results)
+    configurations = summary(results, pd.DataFrame() if failures is None else failures)
     group = ["scenario", "algorithm", "dataset_id"]
     best = configurations.groupby(group, dropna=False, sort=False).head(1)
     tried = configurations.groupby(group, dropna=False).size().rename("configurations").reset_index()
     measured = ["mean", "standard_error", "seeds", "episodes", "success_rate"]
     table = best[[*CONFIGURATION, *measured]].rename(columns={name: f"measured_{name}" for name in measured})
-    table = table.merge(tried, on=group, how="left")
+    failed = configurations.groupby(group, dropna=False)["failed"].sum().reset_index()
+    table = table.merge(tried, on=group, how="left").merge(failed, on=group, how="left")
     scores = published_results() if published is None else published
     ours = {name_in_paper(name): name for name in table["scenario"].unique()}
     scores = scores.assign(scenario=scores["scenario"].map(ours))  # NaN for those that nothing was measured on

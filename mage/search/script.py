@@ -60,12 +60,14 @@ def run_and_print(settings: SweepSettings, options: SweepOptions, name: str) -> 
     import pandas as pd
 
     from mage.progress.view import counted
-    from mage.results import summary, warnings
+    from mage.results import load_failures, summary, warnings
     from mage.results.status import statuses_if_any
 
     results = run_and_explain(settings, out, options, options.resume)
     with pd.option_context("display.width", 200, "display.max_columns", None):
-        print(f"\n{summary(results).drop(columns='iqm').to_string(index=False, float_format='{:.1f}'.format)}\n")
+        failures = load_failures(out, results)
+        table = summary(results, failures if len(failures) else None).drop(columns="iqm")
+        print(f"\n{table.to_string(index=False, float_format='{:.1f}'.format)}\n")
     for status in statuses_if_any(out).values():
         print(f"{status.scenario}: {counted(status)}")
     for warning in warnings(results):

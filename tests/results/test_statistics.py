@@ -38,6 +38,7 @@ def test_a_run_is_the_mean_of_its_episodes_of_the_best_configuration_and_says_of
         "scenario": ["pen-expert"] * 2,
         "training_seed": [0, 1],
         "score": [15.0, 30.0],
+        "failed": [False] * 2,
         "of": [2, 2],
     }
 
