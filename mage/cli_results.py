@@ -13,6 +13,9 @@ from mage.errors import MageError
 
 results = typer.Typer(help="Look at sweeps and their results, here or elsewhere.", no_args_is_help=True)
 
+MethodColumn = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="That names the methods.", show_default="variant or algorithm")
+]
 Location = Annotated[str, typer.Argument(metavar="PATH", help="A run directory, a Parquet file, or the URI of either.")]
 
 
@@ -57,9 +60,7 @@ def compare_results(path: Location) -> None:
 @results.command("statistics")
 def show_statistics(
     path: Location,
-    by: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="That names the methods.", show_default="variant or algorithm")
-    ] = None,
+    by: MethodColumn = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the resampling.")] = 0,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw performance profiles there.")] = None,
 ) -> None:
@@ -75,6 +76,21 @@ def show_statistics(
     if plot:
         plot_profiles(profile(episodes, by=by, seed=seed, failures=failures), plot)
         print(f"profiles: {plot}")
+
+
+@results.command("table")
+def show_table(
+    path: Location,
+    form: Annotated[str, typer.Option("--as", metavar="md|latex|csv", help="How it is written.")] = "md",
+    by: MethodColumn = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the resampling.")] = 0,
+) -> None:
+    """Print a row a method, a column a scenario; bold only where the intervals say so."""
+    from mage.results import format_table, load, load_failures, method_table
+
+    episodes = load(path)
+    table = method_table(episodes, by, load_failures(path, episodes), seed=seed)
+    print(format_table(table, form), end="")
 
 
 @results.command("verify")

@@ -76,3 +76,11 @@ def test_statistics_put_methods_side_by_side_over_their_scenarios(tmp_path: Path
     assert re.search(r"1 +15\.0 *\n2 +20\.0", shown), shown
     assert (tmp_path / "profiles.png").stat().st_size > 5000
     assert "no column 'rule'; they have" in error_of("results", "statistics", tmp_path, "--by", "rule")
+
+
+def test_a_table_is_printed_as_asked(tmp_path: Path) -> None:
+    write_parquet(results({0: [80.0], 1: [90.0]}), tmp_path / "run" / "episodes.parquet")
+    assert "| mage | 85.0 [80.0, 90.0] |" in run_well("results", "table", tmp_path)
+    assert run_well("results", "table", tmp_path, "--as", "csv").splitlines()[1] == "mage,85.0,80.0,90.0,2,0"
+    assert r"\bottomrule" in run_well("results", "table", tmp_path, "--as", "latex")
+    assert "one of md, latex, csv" in error_of("results", "table", tmp_path, "--as", "word")

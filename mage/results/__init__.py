@@ -2,6 +2,7 @@
 
 from mage.results.costs import costs
 from mage.results.failures import load_failures
+from mage.results.method_table import format_table, method_table
 from mage.results.plots import plot_parameters
 from mage.results.profile_plot import plot_profiles
 from mage.results.published import published
@@ -18,11 +19,13 @@ __all__ = [
     "budget",
     "compare",
     "costs",
+    "format_table",
     "improvement",
     "load",
     "load_failures",
     "load_statuses",
     "load_trials",
+    "method_table",
     "plot_parameters",
     "plot_profiles",
     "profile",
