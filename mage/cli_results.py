@@ -93,6 +93,19 @@ def show_table(
     print(format_table(table, form), end="")
 
 
+@results.command("report")
+def write_results(
+    path: Location,
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Where index.html is written.")],
+    by: MethodColumn = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the resampling.")] = 0,
+) -> None:
+    """Write one self-contained page of everything: tables, pictures, failures, configurations, commands."""
+    from mage.report import write_report
+
+    print(f"report: {write_report(path, to, by, seed)}")
+
+
 @results.command("verify")
 def verify_results(path: Location) -> None:
     """Play the recorded episodes again: do the scores come out to the bit? Exit code 1 where one does not.

@@ -102,7 +102,7 @@ def failure_lines(failures: pd.DataFrame) -> list[str]:
     seeds = failures.groupby(["scenario", "trial_id"]).size()
     lines = []
     for row in first.to_dict("records"):
-        swept = {name: value for name, value in row.items() if name not in FAILURE_COLUMNS and _is_known(value)}
+        swept = {str(name): value for name, value in row.items() if name not in FAILURE_COLUMNS and _is_known(value)}
         what = " ".join(f"{name.rsplit('.', 1)[-1]}={value}" for name, value in swept.items()) or row["config_hash"]
         count = seeds[(row["scenario"], row["trial_id"])]
         error = row["error"] if _is_known(row["error"]) else "no reason is known"

@@ -7,7 +7,8 @@ there is no interval, and nothing is bold.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -56,7 +57,7 @@ def method_table(
     return table
 
 
-def _is_best(cell: dict[str, object], table: pd.DataFrame) -> bool:
+def _is_best(cell: Mapping[Any, Any], table: pd.DataFrame) -> bool:
     others = table[(table["scenario"] == cell["scenario"]) & (table["method"] != cell["method"])]
     return bool(len(others) and (others["high"] < cell["low"]).all())  # False of NaN
 
@@ -68,8 +69,8 @@ def as_csv(table: pd.DataFrame) -> str:
     for scenario, own in table.groupby("scenario"):
         cells = own.set_index("method").reindex(wide.index)
         for column, suffix in names.items():
-            kind = "Int64" if column in ("runs", "failed") else "float64"
-            wide[f"{scenario}{suffix}"] = cells[column].astype(kind)
+            values = cells[column]
+            wide[f"{scenario}{suffix}"] = values.astype("Int64") if column in ("runs", "failed") else values
     return wide.to_csv(lineterminator="\n")
 
 
@@ -135,7 +136,7 @@ def _markdown_cell(table: pd.DataFrame, method: str, scenario: str) -> str:
     return " ".join(filter(None, [f"**{value}**" if cell["is_best"] else value, _interval(cell)])) + failed
 
 
-def _interval(cell: dict[str, float] | dict[object, object]) -> str:
+def _interval(cell: Mapping[Any, Any]) -> str:
     low, high = cell["low"], cell["high"]
     return f"[{low:.1f}, {high:.1f}]" if low == low else ""
 

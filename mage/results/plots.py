@@ -19,6 +19,7 @@ from mage.words import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
 MOST_TICKS = 10
@@ -40,7 +41,11 @@ def plot_parameters(trials: pd.DataFrame, path: str | Path) -> None:
     Raises:
         MageError: there is no trial or no swept parameter, or the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    save(draw_parameters(trials), path)
+
+
+def draw_parameters(trials: pd.DataFrame) -> Figure:
+    """The picture of `plot_parameters`."""
     from matplotlib.figure import Figure
 
     parameters = [name for name in trials.columns if name not in TRIAL_COLUMNS]
@@ -63,6 +68,13 @@ def plot_parameters(trials: pd.DataFrame, path: str | Path) -> None:
         frameon=False,
         fontsize="small",
     )
+    return figure
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Writes a picture as PNG, whole or not at all; MageError where that is not possible."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     canvas = FigureCanvasAgg(figure)
     with replacing(Path(path)) as temporary:
         canvas.print_png(str(temporary))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from mage.errors import MageError
-from mage.files import replacing
+from mage.results.plots import save
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")  # told apart by the colour-blind
 STYLES = ("-", "--", ":", "-.")
@@ -23,7 +27,11 @@ def plot_profiles(profiles: pd.DataFrame, path: str | Path) -> None:
     Raises:
         MageError: there is no method, or the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    save(draw_profiles(profiles), path)
+
+
+def draw_profiles(profiles: pd.DataFrame) -> Figure:
+    """The picture of `plot_profiles`."""
     from matplotlib.figure import Figure
 
     if profiles.empty:
@@ -41,6 +49,4 @@ def plot_profiles(profiles: pd.DataFrame, path: str | Path) -> None:
     panel.grid(color="#dddddd", linewidth=0.8)
     panel.spines[["top", "right"]].set_visible(False)
     panel.legend(frameon=False)
-    canvas = FigureCanvasAgg(figure)
-    with replacing(Path(path)) as temporary:
-        canvas.print_png(str(temporary))
+    return figure

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from mage.errors import MageError
-from mage.files import replacing
-from mage.results.plots import FAILED, TRIAL
+from mage.results.plots import FAILED, TRIAL, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def plot_variants(trials: pd.DataFrame, path: str | Path) -> None:
@@ -26,7 +26,11 @@ def plot_variants(trials: pd.DataFrame, path: str | Path) -> None:
     Raises:
         MageError: there is no trial, or the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    save(draw_variants(trials), path)
+
+
+def draw_variants(trials: pd.DataFrame) -> Figure:
+    """The picture of `plot_variants`."""
     from matplotlib.figure import Figure
 
     if trials.empty:
@@ -40,9 +44,7 @@ def plot_variants(trials: pd.DataFrame, path: str | Path) -> None:
         _draw(panel, trials[trials["scenario"] == scenario].iloc[::-1])
         panel.set_title(scenario, fontsize="medium")
     panels[-1].set_xlabel("score, ± standard error over training seeds")
-    canvas = FigureCanvasAgg(figure)
-    with replacing(Path(path)) as temporary:
-        canvas.print_png(str(temporary))
+    return figure
 
 
 def _draw(panel: Axes, trials: pd.DataFrame) -> None:
