@@ -39,7 +39,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 scores, scenario=scenario, algorithm=algorithm, config_hash=f"{number}-{algorithm}", warning=NASTY
             )
             write_parquet(own, folder / "played" / scenario / "episodes" / f"{algorithm}.parquet")
-    fields: dict[str, list[Any]] = {"transformer.depth": [1, 2, 3], "training.autoencoder.learning_rate": [1e-3, 1e-4, 1e-2]}
+    fields: dict[str, list[Any]] = {
+        "transformer.depth": [1, 2, 3],
+        "training.autoencoder.learning_rate": [1e-3, 1e-4, 1e-2],
+    }
     failed = trials(fields, [10.0, None, 30.0], log="/logs/" + "long/" * 30)
     failed["error"] = failed["error"].where(failed["error"].isna(), NASTY)
     write_parquet(failed, folder / "played" / "trials.parquet")
