@@ -16,6 +16,7 @@ import pandas as pd
 from mage.files import write_text
 from mage.results.published import published as published_results
 from mage.results.store import write_parquet
+from mage.scenarios import name_in_paper
 from mage.words import estimate
 
 STANDARD_ERRORS = 2.0
@@ -55,7 +56,8 @@ def compare_ablation(
     cells = cells[cells["table"] == number]
     frames = []
     for scenario in scenarios:
-        paper = cells[cells["scenario"] == (published_as or scenario)].set_index("method")[["mean", "error"]]
+        in_paper = published_as or name_in_paper(scenario) or scenario
+        paper = cells[cells["scenario"] == in_paper].set_index("method")[["mean", "error"]]
         rows = [*variants, *(method for method in cells["method"].unique() if method not in variants)]
         frame = pd.DataFrame({"table": number, "scenario": scenario, "variant": rows})
         frame = frame.join(_measured_columns(measured[measured["scenario"] == scenario]), on="variant")

@@ -1,4 +1,8 @@
-"""The paper's ablation tables as declarations (ablations.yaml), and the one sweep that several of them need."""
+"""The paper's tables as what is run for them, and the one sweep that several of them need.
+
+Ablations say what each row changes of a preset (ablations.yaml). In all other tables a row is a method, so that they
+need no more than what the paper prints (layouts.yaml) and what its methods are called here.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,11 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from mage import scenarios
+from mage import registry, scenarios
 from mage.config import algorithm_of, concerning
 from mage.errors import MageError
+from mage.paper.layouts import Layout, all_layouts
+from mage.results.published import algorithms_by_method
 
 Overrides = tuple[str, ...]
 
@@ -73,25 +79,48 @@ class AblationTable(BaseModel):
 
 
 def get_tables(numbers: Iterable[str | int]) -> list[AblationTable]:
-    """The declared tables of those numbers, each once.
+    """The tables of those numbers, each once.
 
     Raises:
         MageError: none are named, or one that is not declared.
     """
-    declared = _declared()
+    declared = dict(sorted((_comparisons() | _declared()).items()))
     known = ", ".join(map(str, declared))
     wanted = list(dict.fromkeys(str(number) for number in numbers))
     if not wanted:
         raise MageError(f"name the tables of the paper to run; there are: {known}")
     for number in wanted:
         if number not in map(str, declared):
-            raise MageError(f"there is no ablation table '{number}'; there are: {known}")
+            raise MageError(f"there is no table '{number}' to run; there are: {known}")
     return [declared[int(number)] for number in wanted]
 
 
-def all_tables() -> list[AblationTable]:
-    """Every declared table."""
+def ablation_tables() -> list[AblationTable]:
+    """Every table of which a row is a variant of one algorithm."""
     return list(_declared().values())
+
+
+def comparison_tables() -> list[AblationTable]:
+    """Every table of which a row is a method; methods that are no algorithm here are published only."""
+    return list(_comparisons().values())
+
+
+def _comparisons() -> dict[int, AblationTable]:
+    return {number: _comparison(layout) for number, layout in all_layouts().items() if number not in _declared()}
+
+
+def _comparison(layout: Layout) -> AblationTable:
+    algorithms = algorithms_by_method()
+    methods = {method: algorithms[method] for method in layout.columns.values()}
+    here = {method: name for method, name in methods.items() if name in registry.names()}
+    return AblationTable(
+        number=layout.number,
+        title=layout.caption.rstrip("."),
+        scenarios=layout.scenarios,
+        reference=next(method for method, name in here.items() if name == registry.DEFAULT),
+        variants={method: () if name == registry.DEFAULT else (f"algorithm={name}",) for method, name in here.items()},
+        published_only=tuple(method for method in methods if method not in here),
+    )
 
 
 @cache

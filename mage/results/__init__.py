@@ -5,7 +5,7 @@ from mage.results.failures import load_failures
 from mage.results.method_table import format_table, method_table
 from mage.results.plots import plot_parameters
 from mage.results.profile_plot import plot_profiles
-from mage.results.published import published
+from mage.results.published import algorithms_by_method, published
 from mage.results.pull import pull
 from mage.results.statistics import aggregate, budget, improvement, profile, runs
 from mage.results.status import load_statuses
@@ -16,6 +16,7 @@ __all__ = [
     "RESULT_COLUMNS",
     "TRIAL_COLUMNS",
     "aggregate",
+    "algorithms_by_method",
     "budget",
     "compare",
     "costs",

@@ -5,9 +5,11 @@ sources: most IQL, DT, BC and CQL cells equal CORL's, which are standard deviati
 paper always travels with its table, and is never put in one column with a measured one.
 """
 
+from functools import cache
 from importlib.resources import files
 
 import pandas as pd
+import yaml
 
 SEEDS = 5
 EPISODES_PER_SEED = {"adroit": 20, "kitchen": 20, "maze2d": 100, "antmaze": 100}
@@ -30,3 +32,9 @@ def published(scenario: str | None = None, method: str | None = None) -> pd.Data
     if method is not None:
         table = table[table["method"] == method]
     return table.reset_index(drop=True)
+
+
+@cache
+def algorithms_by_method() -> dict[str, str]:
+    """What the paper calls a method -> what the algorithm is called here, or would be: not all are there."""
+    return yaml.safe_load(files("mage.results").joinpath("published_methods.yaml").read_text(encoding="utf-8"))

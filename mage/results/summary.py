@@ -8,6 +8,7 @@ import pandas as pd
 
 from mage.errors import MageError
 from mage.results.failures import CONFIGURATION, RANDOM_SCORE
+from mage.results.published import algorithms_by_method
 from mage.results.published import published as published_results
 from mage.results.store import KEY_COLUMNS, RESULT_COLUMNS
 from mage.scenarios import name_in_paper
@@ -90,9 +91,9 @@ def compare(
     Columns: scenario, algorithm, config_hash, dataset_id; measured_* (mean, standard_error, seeds, episodes,
     success_rate); configurations, how many the best was chosen from, which flatters it; failed, how many training seeds
     of these failed and so count as random policies; published_* (metric, mean, error, seeds, episodes_per_seed, table)
-    for the same algorithm, where the paper has it under that name (`dt` is its DT); mage_* (mean, error, table) for
-    MAGE, whatever was measured; baseline_* (method, mean, error, table) for the best other method. What is not in the
-    paper, or there of another protocol (OGBench's single task), is NaN there.
+    for the same algorithm, where the paper has it (`dt` is its DT: published_methods.yaml); mage_* (mean, error, table)
+    for MAGE, whatever was measured; baseline_* (method, mean, error, table) for the best other method. What is not in
+    the paper, or there of another protocol (OGBench's single task), is NaN there.
 
     Args:
         results: as from `load`.
@@ -118,7 +119,7 @@ def compare(
     # an ablation of MAGE has a name of more words, and is neither MAGE nor another method
     is_mage, is_other = scores["method"] == "MAGE", scores["method"].str.split().str[0] != "MAGE"
     own = _first_tables(scores, ["scenario", "method"])
-    own["algorithm"] = own["method"].str.lower().str.replace("[ -]", "_", regex=True)
+    own["algorithm"] = own["method"].map(algorithms_by_method())
     strongest = scores[is_other].sort_values(["mean", "table"], ascending=[False, True]).drop_duplicates("scenario")
     protocol = ["metric", "mean", "error", "seeds", "episodes_per_seed", "table"]
     return (

@@ -41,8 +41,8 @@ def begun(out: Path, *numbers: int, seeds: int = 2, **changes: object) -> dict[s
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "name the tables of the paper to run; there are: 5, 6"),
-        (["--table", "9"], "there is no ablation table '9'; there are: 5, 6"),
+        ([], "name the tables of the paper to run; there are: 1, 2"),
+        (["--table", "9"], "there is no table '9' to run; there are: 1, 2"),
         (["--table", "5", "--scenarios", "pen-expart"], "did you mean pen-expert"),
         (["--table", "5", "--resume"], "--resume needs --out"),
         (["--table", "5", "--show"], "--show needs --out"),

@@ -8,19 +8,27 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mage import scenarios
+from mage import registry, scenarios
 from mage.algorithms.mage.algorithm import Mage
 from mage.algorithms.mage.config import MageConfig
 from mage.config import AlgorithmConfig, algorithm_of, concerning, get_field, load_config, preset_names
 from mage.data.trajectories import Statistics, Trajectories
 from mage.errors import MageError
 from mage.interface import Sizes
-from mage.paper.tables import AblationTable, all_tables, get_tables, read_tables, scenarios_of, union
-from mage.results import published
+from mage.paper.tables import (
+    AblationTable,
+    ablation_tables,
+    comparison_tables,
+    get_tables,
+    read_tables,
+    scenarios_of,
+    union,
+)
+from mage.results import algorithms_by_method, published
 from mage.search.settings import make_settings
 from mage.training.trainer import Trainer
 
-TABLES = all_tables()
+TABLES = ablation_tables()
 EACH = pytest.mark.parametrize("table", TABLES, ids=lambda table: f"table-{table.number}")
 TINY = (
     "autoencoder.embed_dim=16",
@@ -169,8 +177,28 @@ def test_a_declaration_that_does_not_hold_together_is_refused_in_one_line(change
 
 @pytest.mark.parametrize(("numbers", "said"), [([], "name the tables"), (["9"], "table '9'"), (["five"], "'five'")])
 def test_an_unknown_table_is_answered_with_those_there_are(numbers: list[str], said: str) -> None:
-    with pytest.raises(MageError, match=rf"{said}.*5, 6, 7, 8"):
+    with pytest.raises(MageError, match=rf"{said}.*1, 2, 3, 4, 5, 6, 7, 8, 15"):
         get_tables(numbers)
+
+
+def test_the_tables_of_methods_are_the_other_ones() -> None:
+    assert [table.number for table in comparison_tables()] == [1, 2, 3, 4, 15, 16, 17, 18, 24]
+
+
+@pytest.mark.parametrize("table", comparison_tables(), ids=lambda table: f"table-{table.number}")
+def test_a_method_that_is_an_algorithm_here_is_run_by_that_name_and_any_other_is_published_only(
+    table: AblationTable,
+) -> None:
+    ours = {method: algorithms_by_method()[method] for method in (*table.variants, *table.published_only)}
+    assert {method for method, name in ours.items() if name in registry.names()} == set(table.variants)
+    for method, overrides in table.variants.items():
+        assert algorithm_of(overrides) == ours[method]
+
+
+def test_a_table_of_methods_shares_its_full_mage_and_dt_with_the_ablations() -> None:
+    sweep = union(get_tables([1, 7, 26]), "paper")
+    assert not any(name.endswith(")") for name in sweep["variants"])
+    assert sweep["variants"]["MAGE"] == ()
 
 
 @pytest.mark.slow
