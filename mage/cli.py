@@ -28,6 +28,7 @@ from mage.cli_options import (
     import_own,
     named,
 )
+from mage.cli_paper import paper
 from mage.cli_results import results
 from mage.cli_sharing import export
 from mage.command import HELP, SeveralValues, errors_end_it, taking
@@ -58,6 +59,7 @@ main = typer.Typer(
 main.add_typer(data, name="data")
 main.add_typer(results, name="results")
 main.add_typer(config, name="config")
+main.add_typer(paper, name="paper")
 main.command("algorithms")(algorithms)
 main.command("export")(export)
 

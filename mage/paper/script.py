@@ -14,7 +14,7 @@ from mage.command import errors_end_it, read_options
 from mage.errors import MageError
 from mage.files import as_path
 from mage.run_directory import SWEEP, Kind
-from mage.search.options import AblationOptions
+from mage.search.options import AblationOptions, SweepOptions
 from mage.search.script import run_and_explain, script_name
 
 if TYPE_CHECKING:
@@ -41,14 +41,20 @@ def run_ablation_script(description: str | None) -> None:
 
 
 def run(tables: Sequence[AblationTable], options: AblationOptions) -> None:
-    """Measures the tables, and saves and prints them.
+    """Measures the tables, and saves and prints them; MageError as `measure`."""
+    out = options.directory(script_name()).absolute()
+    measure(tables, options, out)
+    show(tables, out)
+
+
+def measure(tables: Sequence[AblationTable], options: SweepOptions, out: Path) -> None:
+    """Trains what the tables need, each distinct configuration once, and measures inference times.
 
     Raises:
         MageError: bad settings, a table that cannot be run, or a run directory that does not fit.
     """
     from mage.search.sweep import prepare_sweep
 
-    out = options.directory(script_name()).absolute()
     settings = settings_of([table for table in tables if table.measures == "score"], options)
     timing = settings_of([table for table in tables if table.measures == "milliseconds"], options)
     for line in filter(None, (table.not_runnable() for table in tables if not options.scenarios)):
@@ -61,10 +67,9 @@ def run(tables: Sequence[AblationTable], options: AblationOptions) -> None:
         _measure_times(timing, out)
     if settings:
         run_and_explain(settings, out, options, resume=True)
-    show(tables, out)
 
 
-def settings_of(tables: Sequence[AblationTable], options: AblationOptions) -> SweepSettings | None:
+def settings_of(tables: Sequence[AblationTable], options: SweepOptions) -> SweepSettings | None:
     """The sweep that the tables need, all of its configurations tried; None without a table."""
     from mage.paper.tables import union
     from mage.search.settings import make_settings

@@ -139,6 +139,37 @@ def read_tables(text: str) -> dict[int, AblationTable]:
     return {table.number: table for table in tables}
 
 
+def narrowed(
+    tables: Sequence[AblationTable], only: Sequence[str] = (), algorithms: Sequence[str] = ()
+) -> list[AblationTable]:
+    """Those tables on some of their scenarios, with the rows of some algorithms; of the others nothing is left.
+
+    Args:
+        tables: to narrow.
+        only: scenarios; by default all.
+        algorithms: by their names here or in the paper; by default all.
+
+    Raises:
+        MageError: an unknown scenario or algorithm, or nothing is left of any table.
+    """
+    for name in only:
+        scenarios.get(name)
+    names = [algorithms_by_method().get(name, name) for name in algorithms]
+    for name in names:
+        registry.check_name(name)
+    left = []
+    for table in tables:
+        there = tuple(name for name in table.scenarios if not only or name in only)
+        rows = {name: own for name, own in table.variants.items() if not names or algorithm_of(own) in names}
+        if there and rows:
+            left.append(table.model_copy(update={"scenarios": there, "variants": rows}))
+    if not left:
+        of = " and ".join(filter(None, [", ".join(only), ", ".join(algorithms)]))
+        numbers = ", ".join(str(table.number) for table in tables)
+        raise MageError(f"there is nothing of {of} to run in table {numbers}; name others, or other tables")
+    return left
+
+
 def scenarios_of(table: AblationTable, wanted: Sequence[str] | None = None) -> tuple[str, ...]:
     """The scenarios that a table is run on: those wanted, else its own that are in the registry.
 

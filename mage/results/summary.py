@@ -133,15 +133,20 @@ def compare(
 
 
 def _check_versions(results: pd.DataFrame) -> None:
-    """MageError where OGBench's own version differs within a scenario: its rewards have changed between versions."""
+    """MageError where OGBench's own version differs within a scenario."""
+    for scenario, versions in differing_versions(results).items():
+        raise MageError(
+            f"{scenario} was played with {' and with '.join(versions)}, which reward differently; compare runs of one "
+            "version, or play the others again by `mage evaluate`"
+        )
+
+
+def differing_versions(results: pd.DataFrame) -> dict[str, list[str]]:
+    """Scenario -> versions of OGBench, where there are several: its rewards have changed between versions."""
     known = results[["scenario", "environment_version"]].dropna().drop_duplicates()
     known = known[known["environment_version"].str.startswith("ogbench ")]
-    for scenario, own in known.groupby("scenario")["environment_version"]:
-        if len(own) > 1:
-            raise MageError(
-                f"{scenario} was played with {' and with '.join(sorted(own))}, which reward differently; compare runs "
-                "of one version, or play the others again by `mage evaluate`"
-            )
+    versions = {str(scenario): sorted(own) for scenario, own in known.groupby("scenario")["environment_version"]}
+    return {scenario: own for scenario, own in versions.items() if len(own) > 1}
 
 
 def _first_tables(scores: pd.DataFrame, key: list[str]) -> pd.DataFrame:
