@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mage import console
 from mage.command import HELP, SeveralValues, taking
 from mage.files import as_path
 from mage.paper.options import PaperOptions, Tables
@@ -33,6 +34,19 @@ def run_tables(options: PaperOptions) -> None:
     from mage.paper.reproduce import run
 
     run(options)
+
+
+@paper.command("plan", cls=SeveralValues)
+@taking(PaperOptions, scenarios=[], preset="paper", seeds=5)
+def plan_tables(options: PaperOptions) -> None:
+    """Say what `mage paper run` of the same options would train, and what it costs where that was measured."""
+    from mage.paper.reproduce import plan
+
+    planned, lines = plan(options)
+    if len(planned):
+        console.print_plan(planned)
+    for line in lines:
+        print(line)
 
 
 @paper.command("show", cls=SeveralValues)

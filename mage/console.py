@@ -237,6 +237,13 @@ def print_verified(verified: pd.DataFrame) -> None:
     print(f"\n{same} of {len(verified)} episodes give the same return to the bit")
 
 
+def print_plan(planned: pd.DataFrame) -> None:
+    """What tables of the paper would train, a row a scenario and algorithm."""
+    heads = ("scenario", "algorithm", "configurations", "trainings", "shared first stages", "core-hours")
+    rows = zip(*(planned[name] for name in planned.columns if name != "measured"), strict=True)
+    print_table(heads, ([*map(str, row[:-1]), "unknown" if row[-1] != row[-1] else f"{row[-1]:.1f}"] for row in rows))
+
+
 def print_statuses(statuses: dict[str, SweepStatus]) -> None:
     """How far each sweep is, by the folder that it is in."""
     from mage.progress.view import status_view

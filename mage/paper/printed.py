@@ -121,7 +121,7 @@ def _labelled(layout: Layout) -> Iterator[tuple[tuple[str, ...], str, Mean | Non
 
 def _measured(replicates: pd.DataFrame) -> dict[tuple[str, str], Estimate]:
     """(scenario, method) -> mean over training seeds and its standard error, which one seed has not."""
-    found = {}
+    found: dict[tuple[str, str], Estimate] = {}
     for (scenario, method), seeds in replicates.groupby(["scenario", "variant"]):
         if not math.isnan(mean := float(seeds["value"].mean())):
             found[scenario, method] = Estimate(mean, _known(float(seeds["value"].sem())), len(seeds))

@@ -15,9 +15,12 @@ from mage.paper.formats import FORMATS
 from mage.paper.layouts import Layout, get_layouts
 from mage.paper.measurements import REPLICATE_COLUMNS, Found, scores, times
 from mage.paper.options import PaperOptions
+from mage.paper.plan import COLUMNS, summary_of
+from mage.paper.plan import plan as plan_sweep
 from mage.paper.printed import MARK, Printed, fill
-from mage.paper.script import ABLATION, TIMES, measure
+from mage.paper.script import ABLATION, TIMES, measure, settings_of
 from mage.paper.tables import AblationTable, get_tables, narrowed
+from mage.results.costs import costs
 from mage.results.published import SEEDS, algorithms_by_method
 from mage.results.published import published as published_results
 
@@ -54,6 +57,25 @@ def run(options: PaperOptions) -> None:
         print(f"\n{text}")
     print(f"tables: {', '.join(str(out / f'table-{table.number}-printed.md') for table in tables)}")
     print(f"in other formats: mage paper show --table {' '.join(str(t.number) for t in tables)} --out {out} --as latex")
+
+
+def plan(options: PaperOptions) -> tuple[pd.DataFrame, list[str]]:
+    """What the tables would train, a row a scenario and algorithm, and what all of it comes to.
+
+    Raises:
+        MageError: as `run`, but for its directory.
+    """
+    tables, shared = chosen(options)
+    settings = settings_of([table for table in tables if table.measures == "score"], shared)
+    notes = [
+        f"table {table.number}: inference times of untrained networks, minutes on one core"
+        for table in tables
+        if table.measures == "milliseconds"
+    ]
+    if settings is None:
+        return pd.DataFrame(columns=COLUMNS), notes
+    planned = plan_sweep(settings, costs())
+    return planned, [*summary_of(planned), *notes]
 
 
 def printed(numbers: Sequence[str | int], out: Path | None = None) -> list[Printed]:
