@@ -30,6 +30,7 @@ def test_importing_the_package_or_its_command_line_loads_nothing_heavy() -> None
         ["train", "typo"],
         ["sweep", "-h"],
         ["sweep", "typo"],
+        ["paper", "run", "-h"],
     ],
 )
 def test_help_the_registry_and_a_typo_load_nothing_heavy(arguments: list[str]) -> None:

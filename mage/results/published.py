@@ -37,4 +37,4 @@ def published(scenario: str | None = None, method: str | None = None) -> pd.Data
 @cache
 def algorithms_by_method() -> dict[str, str]:
     """What the paper calls a method -> what the algorithm is called here, or would be: not all are there."""
-    return yaml.safe_load(files("mage.results").joinpath("published_methods.yaml").read_text(encoding="utf-8"))
+    return dict(yaml.safe_load(files("mage.results").joinpath("published_methods.yaml").read_text(encoding="utf-8")))

@@ -76,6 +76,11 @@ def test_the_published_tables_are_shown_without_a_run() -> None:
         (["run", "--table", "1", "--scenarios", "pen-expart"], "did you mean pen-expert"),
         (["run", "--table", "2", "--algorithms", "iql", "--set", "hidden=x"], "variant 'IQL' on kitchen-partial"),
         (["run", "--table", "2", "--resume"], "--resume needs --out"),
+        (["run", "--table", "2", "--algorithms", "iql", "--resume", "--out", "HERE/nothing"], "sweep.json is missing"),
+        (
+            ["run", "--table", "2", "--dataset-namespace", "nowhere", "--algorithms", "iql"],
+            "nowhere/kitchen/partial-v0 is not",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(
