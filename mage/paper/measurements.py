@@ -105,7 +105,7 @@ def _whole(table: AblationTable, settings: SweepSettings) -> dict[str, dict[str,
 
 def _parts(table: AblationTable, settings: SweepSettings) -> dict[str, dict[str, str]]:
     """Scenario -> row -> hash, for all rows of the table that the sweep tries on one of the table's scenarios."""
-    own = _of_this_preset(table, settings)
+    own = _of_this_preset(table, settings).model_copy(update={"algorithm": None})  # the rows say whose they are
     hashes = {}
     for scenario in (name for name in settings.scenarios if name in table.scenarios):
         rows = {}

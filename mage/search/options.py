@@ -177,7 +177,7 @@ class VariantOptions(SweepOptions):
 
 @dataclass(frozen=True)
 class AblationOptions(SweepOptions):
-    """Of the paper's ablation tables."""
+    """Of the paper's tables."""
 
     scenarios: Annotated[
         list[str],
@@ -185,6 +185,6 @@ class AblationOptions(SweepOptions):
     ]
     table: Annotated[
         list[str] | None,
-        typer.Option(metavar="N...", help="Of the paper: 5 6 7 8 19 20 21 22 23 25 26. Repeatable."),
+        typer.Option(metavar="N...", help="Of the paper: 1-8, 15-26. Repeatable."),
     ] = None
     show: Annotated[bool, typer.Option("--show", help="Print what is in --out so far, and run nothing.")] = False

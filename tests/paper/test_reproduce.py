@@ -8,7 +8,7 @@ from mage.errors import MageError
 from mage.paper.reproduce import printed
 from mage.paper.tables import get_tables, narrowed, union
 from mage.results import write_parquet
-from mage.search.settings import claim_directory, make_settings
+from mage.search.settings import SweepSettings, claim_directory, make_settings
 from tests.results.tables import results
 from tests.test_cli import error_of, run_well
 
@@ -16,7 +16,11 @@ from tests.test_cli import error_of, run_well
 def begun(out: Path, *numbers: int, only: list[str], algorithms: list[str], version: list[str | None]) -> None:
     """A run of tables in which each method has scored 10 and 12, played with these versions of the environment."""
     tables = narrowed(get_tables(numbers), only, algorithms)
-    settings = make_settings(**union(tables, "cpu"), seeds=2)
+    play(make_settings(**union(tables, "cpu"), seeds=2), out, version)
+
+
+def play(settings: SweepSettings, out: Path, version: list[str | None]) -> None:
+    """A sweep of variants that have scored 10 and 12."""
     claim_directory(out, settings, resume=False)
     for scenario in settings.scenarios:
         for name, config in settings.variant_configs(scenario).items():
@@ -36,6 +40,14 @@ def test_a_narrowed_run_fills_its_cells_and_those_of_every_table_that_shares_the
     assert not any(cell.measured for row in one.rows[1:] for cell in row.cells)
     assert {m for m, cell in zip(seven.methods, seven.rows[0].cells, strict=True) if cell.measured} == {"ADT", "MAGE"}
     assert any("over 2 training seeds, 1 episodes each" in note and "Preset cpu" in note for note in one.notes)
+
+
+def test_a_sweep_of_another_algorithm_fills_the_column_of_that_one(tmp_path: Path) -> None:
+    settings = make_settings(scenarios=["pen-expert"], algorithm="dt", variants={"as it is": ()}, seeds=2)
+    play(settings, tmp_path, [None, None])
+    (table,) = printed([1], tmp_path)
+    cells = zip(table.methods, table.rows[0].cells, strict=True)
+    assert [method for method, cell in cells if cell.measured] == ["DT"]
 
 
 def test_cells_of_two_versions_of_ogbench_are_marked(tmp_path: Path) -> None:
