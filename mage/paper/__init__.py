@@ -1,4 +1,4 @@
-"""The paper's ablations: its tables as declared, what a run has measured of them, and both beside what it published.
+"""The paper's tables: as declared, run as one sweep, and what was measured of them beside what is published.
 
 The published numbers themselves are among the results: `mage.results.published`.
 """
