@@ -31,9 +31,13 @@ class TimeEmbedding(nn.Module):
         self.register_buffer("frequency_E", frequency_E, persistent=False)
         self.layers = nn.Sequential(nn.Linear(width, factor * width), nn.Mish(), nn.Linear(factor * width, width))
 
+    def waves(self, place_N: Tensor) -> Tensor:
+        """Sines and cosines of places or levels, (N, E)."""
+        angle_NE = place_N.unsqueeze(1) * self.frequency_E
+        return torch.cat([angle_NE.sin(), angle_NE.cos()], 1)
+
     def forward(self, level_N: Tensor) -> Tensor:
-        angle_NE = level_N.unsqueeze(1) * self.frequency_E
-        return self.layers(torch.cat([angle_NE.sin(), angle_NE.cos()], 1))
+        return self.layers(self.waves(level_N))
 
 
 class ConvolutionBlock(nn.Sequential):
@@ -218,7 +222,7 @@ class AnyHorizon(nn.Module):
         super().__init__()
         self.network, self.multiple = network, multiple
 
-    def forward(self, plan_NHD: Tensor, level_N: Tensor) -> Tensor:
+    def forward(self, plan_NHD: Tensor, level_N: Tensor, *conditions: Tensor) -> Tensor:
         horizon = plan_NHD.shape[1]
         padded = nn.functional.pad(plan_NHD, (0, 0, 0, -horizon % self.multiple))
-        return self.network(padded, level_N)[:, :horizon]
+        return self.network(padded, level_N, *conditions)[:, :horizon]
