@@ -116,6 +116,49 @@ def test_the_way_is_to_the_second_state_of_the_plan_that_its_value_thinks_best(m
     assert torch.equal(plan_BHS[:, -1], best_BMD[:, 1, agent.high.actions :])
 
 
+def test_a_guide_raises_what_it_values_and_more_where_its_scale_is_larger(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = trained()
+    monkeypatch.setattr(agent.high, "value_average", PrefersHigh())
+    start_BS = agent._states(torch.from_numpy(SHOWN)).repeat_interleave(16, 0)
+    means = []
+    for scale in (0.0, 0.5, 2.0):
+        acting = agent.config.acting.model_copy(update={"plans": 1, "guide_scale": scale})
+        own = [torch.Generator().manual_seed(number) for number in range(len(start_BS))]
+        means.append(agent.high.best(own, Known(start_BS, start_BS, ()), acting)[:, 0, 0].mean().item())
+    assert means[0] < means[1] < means[2]
+
+
+@pytest.mark.slow
+def test_a_plan_between_two_points_of_a_road_keeps_to_it() -> None:
+    """Two roads, y = 1 and y = -1; sub-goals and ways of both levels stay on the one that both ends are on."""
+    along = np.linspace(-1, 1, 40, dtype=np.float32)
+    roads = [np.stack([along, np.full(40, side, np.float32), np.full(40, 2 / 39, np.float32)], 1) for side in (-1, 1)]
+    trajectories = make_trajectories([40, 40], observations=np.concatenate(roads))
+    level = {"denoising_steps": 10, "width": 16, "multipliers": (1, 2)}
+    stage = {"steps": 300, "batch_size": 16, "learning_rate": 3e-3}
+    config = {
+        "algorithm": "hierarchical_diffuser",
+        "hierarchy": {"interval": 5, "subgoals": 5, "normaliser": "limits", "padding": "last", "average_start": 200},
+        "high": level | {"actions": False},
+        "low": level | {"end_in_training": True},
+        "acting": {"replan_every": None, "follow": "states"},
+        "training": {"high": stage, "low": stage, "device": "cpu"},
+    }
+    made = Trainer(trajectories, make_config(config), seed=0)
+    made.advance(made.total_steps)
+    agent = made.agent.eval()
+    assert isinstance(agent, HierarchicalDiffuser)
+    start = torch.tensor([[along[2], -1, 2 / 39], [along[6], 1, 2 / 39]])
+    own = [torch.Generator().manual_seed(number) for number in (0, 1)]
+    zeros = torch.zeros(2)
+    made_plan = agent.plan(Seen(start, zeros, zeros, torch.zeros(2, 1), 0, own))
+    raw_BHS = agent._raw(states_of(agent, made_plan.plan_BHD))
+    aside_BH = (raw_BHS[..., 1] - start[:, None, 1]).abs()
+    assert aside_BH.mean() < 0.1
+    assert aside_BH.max() < 0.5
+    assert (raw_BHS[:, -1, 0] > start[:, 0] + 0.5).all()
+
+
 def test_values_are_of_the_rest_of_the_episode_less_what_its_end_costs() -> None:
     trajectories = make_trajectories(
         [3, 2], rewards=np.array([0, 0.5, 1, 0, 0], np.float32), terminations=np.array([True, False])
