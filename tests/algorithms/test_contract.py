@@ -155,6 +155,24 @@ class TestHierarchicalDiffuser(AlgorithmContract):
     )
 
 
+class TestHdmiStyle(AlgorithmContract):
+    algorithm = "hdmi_style"
+    small = (
+        "hierarchy.interval=2",
+        "hierarchy.subgoals=3",
+        "graph.nodes=50",
+        "graph.reach=4",
+        "high.denoising_steps=3",
+        "high.embed_dim=16",
+        "high.depth=1",
+        "high.num_heads=2",
+        "low.denoising_steps=3",
+        "low.width=8",
+        "low.multipliers=[1,2]",
+        "inverse_dynamics.hidden_dim=16",
+    )
+
+
 class TestHiql(AlgorithmContract):
     algorithm = "hiql"
     small = (

@@ -22,6 +22,7 @@ SECTIONS = {
     "diffuser": {"plan", "value", "goal", "planning"},
     "decision_diffuser": {"states", "returns", "goal", "deciding", "inverse"},
     "hierarchical_diffuser": {"hierarchy", "high", "low", "values", "goal", "acting", "inverse_dynamics"},
+    "hdmi_style": {"hierarchy", "graph", "high", "low", "goal", "acting", "inverse_dynamics"},
     "hiql": {"hiql", "goal"},
     "adt": {"adt", "values"},
     "mppi": {"model", "planner", "goal"},
@@ -40,6 +41,7 @@ STAGES = {
     "diffuser": ("diffusion", "value"),
     "decision_diffuser": ("diffusion",),
     "hierarchical_diffuser": ("high", "low", "high_value", "low_value", "inverse_dynamics"),
+    "hdmi_style": ("high", "low", "inverse_dynamics"),
     "hiql": ("hierarchy",),
     "adt": ("values", "policy"),
     "mppi": ("model",),
@@ -168,18 +170,24 @@ OTHER_VALUES: dict[str, Any] = {
     "deciding.replan_every": 2,
     "deciding.follow": "states",
     "hierarchy.normaliser": "limits",
-    "hierarchy.padding": "last",
+    "hierarchy.padding": "none",
     "hierarchy.average_rate": 0.5,
     "high.width": 64,
     "high.multipliers": [1, 2],
     "high.actions": False,
     "low.width": 64,
     "low.multipliers": [1, 2],
-    "low.actions": False,
     "low.end_in_training": True,
     "values.in_deviations": True,
     "acting.follow": "states",
     "acting.replan_every": 2,
+    "graph.columns": [0, 1],
+    "graph.weights": [0.5],
+    "graph.target": "rewarded",
+    "graph.reward_share": 0.5,
+    "high.embed_dim": 128,
+    "high.num_heads": 4,
+    "high.condition_dropout": 0.5,
     "model.held_out": 0.5,
     "model.reward": "goal",
     "planner.correction": False,
@@ -247,6 +255,7 @@ BASES = {
     "training.low_value": ["training.low_value.steps=5"],
     "acting.plans": ["training.low_value.steps=5"],
     "low.actions": ["acting.follow=states"],
+    "graph.weights": ["graph.columns=[0]"],
 }
 SPEAKS_ONLY = {f"training.{name}" for name in ("log_every", "checkpoint_every", "device", "threads")}
 SPEAKS_ONLY |= {"evaluation.inspection_episodes", "evaluation.recording", "search.cache"}
@@ -258,7 +267,9 @@ def test_the_hash_changes_with_what_determines_the_result_and_with_nothing_else(
     prefixes = [field.rsplit(".", parts)[0] for parts in range(field.count(".") + 1)]
     overrides = [f"algorithm={algorithm}", *(text for prefix in prefixes for text in BASES.get(prefix, []))]
     base = make_config({}, overrides)
-    value = OTHER_VALUES[field] if field in OTHER_VALUES else get_field(base, field) + 1
+    now = get_field(base, field)
+    other = not now if isinstance(now, bool) else OTHER_VALUES.get(field)
+    value = now + 1 if other is None else other
     changed = make_config({}, [*overrides, f"{field}={value}"])
     assert get_field(changed, field) != get_field(base, field)
     assert (changed.hash() != base.hash()) == (field not in SPEAKS_ONLY)
@@ -285,5 +296,6 @@ def test_an_algorithm_without_a_stage_that_runs_share_has_no_key_of_one() -> Non
         "mage",
         "diffuser",
         "hierarchical_diffuser",
+        "hdmi_style",
         "tap",
     }

@@ -65,21 +65,26 @@ class HierarchicalDiffuser(Algorithm[Any]):
 
     def __init__(self, config: HierarchicalDiffuserConfig, sizes: Sizes, statistics: Statistics) -> None:
         super().__init__(config, sizes, statistics)
-        shared, training = config.hierarchy, config.training
         self.layout = Layout(*sizes, config.goal)
         seen, action = len(self.layout.kept), sizes.action
         known = (*config.goal.position, *config.goal.velocity) if config.goal.columns else ()
         self.goal_columns = [self.layout.kept.index(column) for column in known]
-        high_actions, low_actions = config.high.actions * shared.interval * action, config.low.actions * action
-        judged = [bool(stage.steps) for stage in (training.high_value, training.low_value)]
-        self.high = Level(shared.subgoals, high_actions, high_actions + seen, config.high, shared, judged[0])
-        self.low = Level(shared.interval + 1, low_actions, low_actions + seen, config.low, shared, judged[1])
+        self.high, self.low = self._levels(seen)
         self.inverse_dynamics: MLP | None = None
-        if training.inverse_dynamics.steps:
+        if config.training.inverse_dynamics.steps:
             own = config.inverse_dynamics
             self.inverse_dynamics = MLP(2 * seen, own.hidden_dim, own.hidden_layers, action)
         self.register_buffer("centre_D", torch.zeros(self.layout.values))
         self.register_buffer("scale_D", torch.ones(self.layout.values))
+
+    def _levels(self, seen: int) -> tuple[Any, Any]:
+        """The high and the low one, of states of so many values."""
+        config, action = self.config, self.sizes.action
+        shared, training = config.hierarchy, config.training
+        high_actions, low_actions = config.high.actions * shared.interval * action, config.low.actions * action
+        judged = [bool(stage.steps) for stage in (training.high_value, training.low_value)]
+        high = Level(shared.subgoals, high_actions, high_actions + seen, config.high, shared, judged[0])
+        return high, Level(shared.interval + 1, low_actions, low_actions + seen, config.low, shared, judged[1])
 
     @property
     def asks(self) -> None:
@@ -88,10 +93,8 @@ class HierarchicalDiffuser(Algorithm[Any]):
 
     def stages(self, data: Steps) -> Sequence[Stage]:
         """The denoisers, their values, the inverse dynamics; the windows of each level are its own."""
-        self.layout.check_goal(data)
+        self._measure(data)
         shared = self.config.hierarchy
-        fit = to_limits if shared.normaliser == "limits" else to_deviations
-        self.centre_D, self.scale_D, _ = fit(self.layout.rows(data))
         high = self.high, self.high_windows, window_starts(data, shared.interval * shared.subgoals, shared.padding)
         low = self.low, self.low_windows, window_starts(data, shared.interval + 1, shared.padding)
         made = {
@@ -103,6 +106,12 @@ class HierarchicalDiffuser(Algorithm[Any]):
         }
         names = self.config.stages
         return [made[name](name, acts=name == names[-1]) for name in names]
+
+    def _measure(self, data: Steps) -> None:
+        """Takes the scale of plans from the data, whose goal does not move."""
+        self.layout.check_goal(data)
+        fit = to_limits if self.config.hierarchy.normaliser == "limits" else to_deviations
+        self.centre_D, self.scale_D, _ = fit(self.layout.rows(data))
 
     def _denoising(
         self, data: Steps, level: Level, windows: Windows, start_W: Tensor, name: str, **options: Any
