@@ -121,11 +121,12 @@ def _labelled(layout: Layout) -> Iterator[tuple[tuple[str, ...], str, Mean | Non
 
 def _measured(replicates: pd.DataFrame) -> dict[tuple[str, str], Estimate]:
     """(scenario, method) -> mean over training seeds and its standard error, which one seed has not."""
-    found: dict[tuple[str, str], Estimate] = {}
-    for (scenario, method), seeds in replicates.groupby(["scenario", "variant"]):
-        if not math.isnan(mean := float(seeds["value"].mean())):
-            found[scenario, method] = Estimate(mean, _known(float(seeds["value"].sem())), len(seeds))
-    return found
+    found = replicates.groupby(["scenario", "variant"])["value"].agg(["mean", "sem", "size"]).dropna(subset="mean")
+    numbers = found.reset_index().itertuples(index=False, name=None)
+    return {
+        (scenario, method): Estimate(float(mean), _known(float(error)), int(seeds))
+        for scenario, method, mean, error, seeds in numbers
+    }
 
 
 def _published(cells: pd.DataFrame) -> dict[tuple[str, str], Estimate]:

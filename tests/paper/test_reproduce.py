@@ -1,5 +1,6 @@
 """`mage paper`: the tables of the paper from a run directory, narrowed, and what it says of bad input."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,13 @@ from tests.results.tables import results
 from tests.test_cli import error_of, run_well
 
 
-def begun(out: Path, *numbers: int, only: list[str], algorithms: list[str], version: list[str | None]) -> None:
+def begun(out: Path, *numbers: int, only: list[str], algorithms: list[str], version: Sequence[str | None]) -> None:
     """A run of tables in which each method has scored 10 and 12, played with these versions of the environment."""
     tables = narrowed(get_tables(numbers), only, algorithms)
     play(make_settings(**union(tables, "cpu"), seeds=2), out, version)
 
 
-def play(settings: SweepSettings, out: Path, version: list[str | None]) -> None:
+def play(settings: SweepSettings, out: Path, version: Sequence[str | None]) -> None:
     """A sweep of variants that have scored 10 and 12."""
     claim_directory(out, settings, resume=False)
     for scenario in settings.scenarios:
