@@ -267,6 +267,8 @@ def print_counts(location: str | Path) -> None:
 
 def print_comparison(comparison: pd.DataFrame) -> None:
     """`mage.results.compare`, and below it what keeps a measured and a published number apart."""
+    from mage.results.published import reconstructions
+
     measured = ("scenario", "algorithm", "dataset", "of", "measured", "seeds x episodes")
     published = ("published", "MAGE published", "best other published", "tables")
     rows: list[dict[Any, Any]] = comparison.to_dict("records")
@@ -276,6 +278,9 @@ def print_comparison(comparison: pd.DataFrame) -> None:
         "published: of the same algorithm, as printed in the paper, over 5 training seeds; its baselines come from "
         "several sources."
     )
+    for name, told in reconstructions().items():
+        if name in set(comparison["algorithm"]):
+            print(f"{name}: {told}.")
     for row in rows:
         if row["scenario"] not in scenarios.names():
             print(f"{row['scenario']}: no scenario of the paper.")

@@ -84,3 +84,9 @@ def test_a_table_is_printed_as_asked(tmp_path: Path) -> None:
     assert run_well("results", "table", tmp_path, "--as", "csv").splitlines()[1] == "mage,85.0,80.0,90.0,2,0"
     assert r"\bottomrule" in run_well("results", "table", tmp_path, "--as", "latex")
     assert "one of md, latex, csv" in error_of("results", "table", tmp_path, "--as", "word")
+
+
+def test_beside_the_paper_a_reconstruction_is_told_of(tmp_path: Path) -> None:
+    write_parquet(results({0: [80.0]}, algorithm="hdmi_style"), tmp_path / "episodes" / "a.parquet")
+    shown = run_well("results", "compare", tmp_path)
+    assert "hdmi_style: a reconstruction of HDMI, whose code and settings were never published" in shown

@@ -21,7 +21,7 @@ from mage.paper.printed import MARK, Printed, fill
 from mage.paper.script import ABLATION, TIMES, measure, settings_of
 from mage.paper.tables import AblationTable, get_tables, narrowed
 from mage.results.costs import costs
-from mage.results.published import SEEDS, algorithms_by_method
+from mage.results.published import SEEDS, algorithms_by_method, reconstructions
 from mage.results.published import published as published_results
 
 
@@ -110,6 +110,9 @@ def _printed(layout: Layout, table: AblationTable, out: Path | None) -> Printed:
     versions = {} if found is None else {name: own for name, own in found.versions.items() if name in table.scenarios}
     for scenario, own in versions.items():
         notes.append(f"{MARK} {scenario} was played with {' and with '.join(own)}, which reward differently.")
+    for method in set(layout.columns.values()) & set(replicates["variant"]):
+        if told := reconstructions().get(algorithms_by_method().get(method, "")):
+            notes.append(f"{method} is measured with {algorithms_by_method()[method]}: {told}.")
     if missing := not_here(layout):
         notes.append(f"Not in this library: {', '.join(missing)}.")
     notes += [f"Failed: {row} on {where}: {why}" for (where, row), why in (found.failures if found else {}).items()]

@@ -34,7 +34,16 @@ def published(scenario: str | None = None, method: str | None = None) -> pd.Data
     return table.reset_index(drop=True)
 
 
-@cache
 def algorithms_by_method() -> dict[str, str]:
     """What the paper calls a method -> what the algorithm is called here, or would be: not all are there."""
+    return _declared()["methods"]
+
+
+def reconstructions() -> dict[str, str]:
+    """Algorithm -> what is to be said where its numbers stand beside those of the method that it reconstructs."""
+    return _declared()["reconstructions"]
+
+
+@cache
+def _declared() -> dict[str, dict[str, str]]:
     return dict(yaml.safe_load(files("mage.results").joinpath("published_methods.yaml").read_text(encoding="utf-8")))

@@ -51,6 +51,15 @@ def test_a_sweep_of_another_algorithm_fills_the_column_of_that_one(tmp_path: Pat
     assert [method for method, cell in cells if cell.measured] == ["DT"]
 
 
+def test_a_reconstruction_is_told_of_under_the_table(tmp_path: Path) -> None:
+    begun(tmp_path, 1, only=["pen-expert"], algorithms=["HDMI", "iql"], version=[None, None])
+    (table,) = printed([1], tmp_path)
+    cells = zip(table.methods, table.rows[0].cells, strict=True)
+    assert {method for method, cell in cells if cell.measured} == {"HDMI", "IQL"}
+    (told,) = [note for note in table.notes if "reconstruction" in note]
+    assert told.startswith("HDMI is measured with hdmi_style: ") and "not HDMI's" in told
+
+
 def test_cells_of_two_versions_of_ogbench_are_marked(tmp_path: Path) -> None:
     versions = ["ogbench 1.1.0", "ogbench 1.2.0"]
     begun(tmp_path, 24, only=["antmaze-giant-goals-v0"], algorithms=["hiql"], version=versions)
