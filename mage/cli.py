@@ -226,9 +226,9 @@ class ScenariosToSearch(SearchOptions):
 def sweep(options: SearchOptions) -> None:
     """Search a space of configurations with Ray Tune and Optuna."""
     settings = options.settings()
-    from mage.search.script import run_and_print
+    from mage.search.script import run_search
 
-    run_and_print(settings, options, "sweep")
+    run_search(settings, options, "sweep")
 
 
 def _check_configuration(

@@ -49,6 +49,7 @@ sweep maze2d-umaze --seeds -1
 sweep maze2d-umaze --episodes 0
 sweep maze2d-umaze --search-seed 99999999999
 sweep maze2d-umaze --evaluations -1
+sweep maze2d-umaze --report-seeds -1
 sweep maze2d-umaze --workers 0
 sweep maze2d-umaze --gpus-per-worker -1
 sweep maze2d-umaze --gpus-per-worker nan

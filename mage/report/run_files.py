@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from mage import scenarios
@@ -15,7 +15,7 @@ from mage.config import AlgorithmConfig, load_config, make_config
 from mage.data.environments import environment_name
 from mage.errors import MageError
 from mage.evaluation.recording import SUFFIX, read_recording
-from mage.results.locations import all_files, open_location, read_bytes
+from mage.results.locations import open_location, own_files, read_bytes
 from mage.run_directory import differences
 
 PRESETS = ("cpu", "paper", "default")
@@ -43,7 +43,7 @@ def read_files(location: str | Path) -> RunFiles:
     filesystem, root = open_location(location)
     found = RunFiles()
     readers = {"policy.json": found.policies, "config.json": found.configs}
-    for path in sorted(PurePosixPath(info.path) for info in all_files(filesystem, root, location)):
+    for path in sorted(own_files(filesystem, root, location)):
         folder = path.parent.relative_to(root).as_posix() if path.parent.is_relative_to(root) else "."
         try:
             if path.name in readers:

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from mage.config import algorithm_of
-from mage.results.locations import all_files, open_location, read_bytes
+from mage.results.locations import open_location, own_files, read_bytes
 from mage.results.store import TRIAL_COLUMNS, read_table, trial_tables
 
 RANDOM_SCORE = 0.0
@@ -38,7 +38,7 @@ def load_failures(location: str | Path, results: pd.DataFrame | None = None) -> 
         One row a seed, `FAILURE_COLUMNS` first; no rows where nothing failed.
     """
     filesystem, root = open_location(location)
-    paths = [PurePosixPath(info.path) for info in all_files(filesystem, root, location)]
+    paths = own_files(filesystem, root, location)
     settings = {path.parent: _as_object(read_bytes(filesystem, path)) for path in paths if path.name == "sweep.json"}
     frames = []
     for path in trial_tables(paths):
@@ -73,7 +73,8 @@ def failed_seeds(
     if results is not None:
         known = dict(results[["scenario", "dataset_id"]].drop_duplicates("scenario").itertuples(index=False, name=None))
     failed["dataset_id"] = failed["scenario"].map(known)
-    failed["training_seed"] = [list(range(int(count))) for count in failed["seeds"]]
+    first = int(settings.get("first_seed", 0))
+    failed["training_seed"] = [list(range(first, first + int(count))) for count in failed["seeds"]]
     failed = failed.explode("training_seed").astype({"training_seed": "int64"})
     swept = [name for name in trials.columns if name not in {*TRIAL_COLUMNS, *FAILURE_COLUMNS}]
     return failed[[*FAILURE_COLUMNS, *swept]]
@@ -83,8 +84,7 @@ def unfinished(location: str | Path) -> list[str]:
     """A line a training outside of sweeps that has no score and so is in no mean: under way, interrupted, unplayed."""
     filesystem, root = open_location(location)
     files: dict[PurePosixPath, set[str]] = {}
-    for info in all_files(filesystem, root, location):
-        path = PurePosixPath(info.path)
+    for path in own_files(filesystem, root, location):
         files.setdefault(path.parent, set()).add(path.name)
     trainings = sorted(folder for folder, names in files.items() if {"config.json", "run.json"} <= names)
     lines = []

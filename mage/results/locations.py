@@ -10,6 +10,8 @@ from pyarrow import fs
 from mage.errors import MageError
 from mage.files import as_path
 
+FRESH_SEEDS = "fresh_seeds"
+"""The folder, in the run directory of a sweep, of the sweep that reports what the first has chosen."""
 GOOGLE_PATIENCE = 60
 """Seconds. By default Google's client tries again for a quarter of an hour, silently, also where it has no login."""
 
@@ -41,6 +43,12 @@ def all_files(filesystem: fs.FileSystem, root: str, location: str | Path) -> lis
     except OSError as error:
         raise MageError(f"cannot read {location}: {error}") from error
     return [info for info in found if info.is_file and not info.base_name.startswith(".")]
+
+
+def own_files(filesystem: fs.FileSystem, root: str, location: str | Path) -> list[PurePosixPath]:
+    """The paths of `all_files` without what fresh seeds say of a sweep's choice: that is in no table of the sweep."""
+    paths = [PurePosixPath(info.path) for info in all_files(filesystem, root, location)]
+    return [path for path in paths if FRESH_SEEDS not in path.parts[len(PurePosixPath(root).parts) :]]
 
 
 def read_bytes(filesystem: fs.FileSystem, path: PurePosixPath) -> bytes:

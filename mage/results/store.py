@@ -16,7 +16,7 @@ from pyarrow import fs
 
 from mage.errors import MageError
 from mage.files import replacing
-from mage.results.locations import all_files, open_location
+from mage.results.locations import open_location, own_files
 
 KEY_COLUMNS = ("scenario", "algorithm", "config_hash", "dataset_id", "training_seed", "episode")
 """What names an episode. The dataset is part of it: one configuration may be trained on two versions of a scenario."""
@@ -122,7 +122,7 @@ def _load_tables(
     key: tuple[str, ...],
 ) -> pd.DataFrame:
     filesystem, root = open_location(location)
-    paths = [PurePosixPath(info.path) for info in all_files(filesystem, root, location)]
+    paths = own_files(filesystem, root, location)
     chosen = paths if paths == [PurePosixPath(root)] else choose(paths)
     if not chosen:
         raise MageError(f"no results at {location}: looked for {looked_for}, there and in all directories below")

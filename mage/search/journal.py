@@ -43,21 +43,24 @@ class RunJournal(JournalFileBackend):
 
 
 class JournalSearch(OptunaSearch):
-    """Optuna's proposals; results of a trial whose beginning a cut journal has lost are no use to it."""
+    """Optuna's proposals, of a study that may know less or more than Tune where their driver was killed.
+
+    Results of a trial whose beginning a cut journal has lost are no use to it, and those that it has had it refuses.
+    """
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """A trial has reported."""
-        if self._is_known(trial_id):
+        if self._is_open(trial_id):
             super().on_trial_result(trial_id, result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A trial has ended."""
-        if self._is_known(trial_id):
+        if self._is_open(trial_id):
             super().on_trial_complete(trial_id, result, error)
 
-    def _is_known(self, trial_id: str) -> bool:
+    def _is_open(self, trial_id: str) -> bool:
         try:
-            return bool(self._ot_study._storage.get_trial(self._ot_trials[trial_id]._trial_id))
+            return not self._ot_study._storage.get_trial(self._ot_trials[trial_id]._trial_id).state.is_finished()
         except KeyError:
             return False
 

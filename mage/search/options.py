@@ -124,6 +124,14 @@ class SearchOptions(SweepOptions):
     ] = None
     trials: Annotated[int, typer.Option(metavar="N", help="Configurations tried per scenario.")] = 4
     search_seed: Annotated[int, typer.Option(metavar="N", help="Of Optuna's sampler.")] = 0
+    report_seeds: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Afterwards train the chosen configuration of each scenario anew, with so many seeds that had no say.",
+        ),
+    ] = 0
     evaluations: Annotated[
         int | None,
         typer.Option(

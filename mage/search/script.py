@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ def run_script(
         options = read_options(
             SearchOptions, description, scenarios=list(scenarios), trials=trials, seeds=seeds, search_seed=search_seed
         )
-        run_and_print(options.settings(space), options, script_name())
+        run_search(options.settings(space), options, script_name())
 
 
 def run_variants_script(
@@ -54,40 +55,65 @@ def script_name() -> str:
     return Path(sys.argv[0]).stem.removeprefix("sweep_")
 
 
-def run_and_print(settings: SweepSettings, options: SweepOptions, name: str) -> None:
-    """Runs a sweep and prints its results: failures, the table of configurations, and where everything is."""
-    out = options.directory(name)
-    import pandas as pd
+def run_search(settings: SweepSettings, options: SearchOptions, name: str) -> None:
+    """Runs a sweep over a space and prints its results; then, if asked for, what fresh seeds say of its choice."""
+    out = run_and_print(settings, options, name)
+    if options.report_seeds:
+        from mage.search.fresh_seeds import TABLE, report_chosen
 
+        with says_how_to_go_on(out):
+            chosen = report_chosen(settings, out, options.report_seeds, options.address, options.track or ())
+        print(f"\n{in_text(chosen)}\n")
+        print("The best of several flatters itself: report the score of fresh seeds, and what its choice has cost.")
+        print(f"chosen, and with fresh seeds: {out / TABLE}")
+
+
+def run_and_print(settings: SweepSettings, options: SweepOptions, name: str) -> Path:
+    """Runs a sweep and prints its results: failures, the table of configurations, and where everything is.
+
+    Returns its run directory.
+    """
+    out = options.directory(name)
     from mage.progress.view import counted
     from mage.results import load_failures, summary, warnings
     from mage.results.status import statuses_if_any
 
     results = run_and_explain(settings, out, options, options.resume)
-    with pd.option_context("display.width", 200, "display.max_columns", None):
-        failures = load_failures(out, results)
-        table = summary(results, failures if len(failures) else None).drop(columns="iqm")
-        print(f"\n{table.to_string(index=False, float_format='{:.1f}'.format)}\n")
+    failures = load_failures(out, results)
+    print(f"\n{in_text(summary(results, failures if len(failures) else None).drop(columns='iqm'))}\n")
     for status in statuses_if_any(out).values():
         print(f"{status.scenario}: {counted(status)}")
     for warning in warnings(results):
         print(f"warning: {warning}")
     print(f"results: {out / 'results.parquet'}, trials: {out / 'trials.parquet'}, plot: {out / 'scores.png'}")
+    return out
 
 
 def run_and_explain(settings: SweepSettings, out: Path, options: SweepOptions, resume: bool) -> pd.DataFrame:
     """Runs a sweep, says how it goes on where it is interrupted, and lists what failed; MageError where all did."""
     from mage.search.sweep import run_sweep
 
-    try:
+    with says_how_to_go_on(out):
         results = run_sweep(settings, out, resume, options.address, options.track or ())
-    except KeyboardInterrupt:
-        print(f"interrupted; nothing is lost: the same command with --resume --out {out} goes on", file=sys.stderr)
-        raise
     print_failures(out)
     if results.empty:
         raise MageError(f"no trial finished; see {out / 'trials.parquet'} and the logs it names")
     return results
+
+
+def in_text(table: pd.DataFrame) -> str:
+    """A table as a terminal shows it."""
+    return str(table.to_string(index=False, float_format="{:.1f}".format, na_rep="-"))
+
+
+@contextmanager
+def says_how_to_go_on(out: Path) -> Iterator[None]:
+    """Inside, a sweep runs that a user may interrupt."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"interrupted; nothing is lost: the same command with --resume --out {out} goes on", file=sys.stderr)
+        raise
 
 
 def print_failures(out: Path) -> None:

@@ -66,6 +66,7 @@ class SweepSettings(BaseModel):
     overrides: tuple[str, ...] = ()
     trials: int = Field(4, ge=1, description="configurations that Optuna tries per scenario")
     seeds: int = Field(1, ge=1, description="training seeds a configuration")
+    first_seed: int = Field(0, ge=0, description="of these; others have chosen what a sweep of fresh seeds reports")
     episodes: int | None = Field(
         None, ge=1, description="evaluation episodes a training seed; by default the scenario's"
     )
@@ -84,6 +85,11 @@ class SweepSettings(BaseModel):
         """Intermediate evaluations a trial. Among few trials, early stopping would be decided by the first two."""
         default = 1 if self.variants is None and self.trials >= FEWEST_TRIALS_TO_STOP else 0
         return default if self.intermediate_evaluations is None else self.intermediate_evaluations
+
+    @property
+    def training_seeds(self) -> tuple[int, ...]:
+        """Those of every configuration."""
+        return tuple(range(self.first_seed, self.first_seed + self.seeds))
 
     def config(self, scenario: str) -> AlgorithmConfig:
         """The configuration that the search starts from."""
@@ -185,7 +191,8 @@ def _differing(there: dict[str, Any], settings: SweepSettings) -> Differences:
         with suppress(MageError):  # values that were written otherwise may be the same ones
             there["space"] = read_space(there["space"], algorithm_of(settings.overrides, settings.algorithm))
     wanted = {field: value for field, value in _as_json(settings).items() if field != "placement"}
-    return differences({field: there.get(field) for field in wanted}, wanted)
+    later = {"first_seed": 0}  # which the sweeps of our first versions do not name
+    return differences({field: there.get(field, later.get(field)) for field in wanted}, wanted)
 
 
 def _as_json(settings: SweepSettings) -> dict[str, Any]:

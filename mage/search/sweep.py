@@ -60,6 +60,7 @@ def run_sweep(
     resume: bool = False,
     address: str | None = None,
     track: Sequence[str] = (),
+    goes_on: Path | None = None,
 ) -> pd.DataFrame:
     """Runs a sweep, or goes on with one, and returns its results: one row per episode.
 
@@ -69,6 +70,7 @@ def run_sweep(
         address: of a Ray cluster; by default the one that RAY_ADDRESS names or that this user has started here by `ray
             start`, else a new local one.
         track: `wandb` and `mlflow`, beside TensorBoard.
+        goes_on: the `--out` of the command that goes on with it, if that is another directory.
 
     Raises:
         MageError: bad settings, a tracker that is not installed, or a directory that exists (or, to resume, does not
@@ -91,7 +93,7 @@ def run_sweep(
     # Tune's own event files would show every score a second time, and nothing else
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     print(f"the sweep runs on {start_ray(address)}", flush=True)
-    with ends_with_ray(f"nothing is lost: the same command with --resume --out {out} goes on"):
+    with ends_with_ray(f"nothing is lost: the same command with --resume --out {goes_on or out} goes on"):
         for plan in plans:
             _place(plan, settings)
         for plan in plans:
@@ -162,7 +164,7 @@ def _sweep_scenario(plan: Plan, settings: SweepSettings, out: Path, track: Seque
             trajectories=ray.put(trajectories),
             config=plan.config,
             variants=plan.variants,
-            seeds=tuple(range(settings.seeds)),
+            seeds=settings.training_seeds,
             episodes=settings.episodes,
             evaluations=settings.evaluations,
             placement=placement.trial,

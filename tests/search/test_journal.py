@@ -100,6 +100,22 @@ def test_a_search_that_was_moved_goes_on_where_it_is(folder: Path, monkeypatch: 
     assert not folder.exists()
 
 
+def test_a_search_hears_again_of_a_trial_that_its_journal_knows_as_finished(folder: Path) -> None:
+    """Tune writes its state less often than Optuna does: who was killed in between plays the end of a trial again."""
+    space = {"x": optuna.distributions.FloatDistribution(0, 1)}
+    search = JournalSearch(space, metric="score", mode="max", study_name="mine", storage=JournalStorage(RunJournal()))
+    search.suggest("a")
+    search.save(str(folder / "state.pkl"))
+    search.on_trial_result("a", {"score": 1.0, "training_iteration": 1})
+    search.on_trial_complete("a", {"score": 1.0})
+    killed = JournalSearch(metric="score", mode="max", storage=JournalStorage(RunJournal()))
+    killed.restore(str(folder / "state.pkl"))
+    killed.on_trial_result("a", {"score": 1.0, "training_iteration": 1})
+    killed.on_trial_complete("a", {"score": 1.0})
+    study = optuna.load_study(study_name="mine", storage=JournalStorage(RunJournal()))
+    assert [trial.value for trial in study.trials] == [1.0]
+
+
 def tune_files(folder: Path) -> Path:
     """What Tune leaves, as far as it is looked at."""
     tune = folder / TUNE

@@ -53,7 +53,7 @@ def test_a_script_and_mage_sweep_have_the_same_options() -> None:
     swept = names_of(cli.main, "sweep")
     assert {"--set", "--space", "--trials", "--track", "--gpus-per-worker", "--resume"} <= swept
     assert options_of(SearchOptions) == swept | {"--scenarios"}
-    of_a_search = {"--space", "--trials", "--search-seed", "--evaluations"}
+    of_a_search = {"--space", "--trials", "--search-seed", "--evaluations", "--report-seeds"}
     assert options_of(VariantOptions) == (swept - of_a_search) | {"--scenarios", "--variants"}
     assert options_of(AblationOptions) == (swept - of_a_search) | {"--scenarios", "--table", "--show"}
 

@@ -80,6 +80,22 @@ def test_a_sweep_leaves_its_tables_its_plot_its_study_and_policies_that_can_be_e
     assert (policy / "episodes.parquet").is_file()
     with pytest.raises(MageError, match="exists"):
         run_sweep(settings(seeds=2), out)
+    told = run_well(*mage_sweep[1:], "--space", *space, "--set", *changes, "--resume", "--report-seeds", 1)
+    check_fresh_seeds(told, out, trials)
+
+
+def check_fresh_seeds(told: str, out: Path, trials: pd.DataFrame) -> None:
+    """The best configuration was trained anew with the next seed, and no table of the sweep has its episodes."""
+    (chosen,) = pd.read_parquet(out / "fresh_seeds" / "chosen.parquet").to_dict("records")
+    best = trials[trials["status"] == "finished"].sort_values("score", kind="stable").iloc[-1]
+    assert (chosen["config_hash"], chosen["chosen_mean"]) == (best["config_hash"], best["score"])
+    assert (chosen["trials"], chosen["seeds"], chosen["fresh_seeds"]) == (2, 2, 1)
+    fresh = mage.results.load(out / "fresh_seeds")
+    assert set(fresh["config_hash"]) == {best["config_hash"]} and set(fresh["training_seed"]) == {2}
+    assert chosen["fresh_mean"] == pytest.approx(fresh["normalized_score"].mean())
+    assert set(mage.results.load(out)["training_seed"]) == {0, 1}
+    assert len(mage.results.load_trials(out)) == 2
+    assert "done before, kept" in told and str(out / "fresh_seeds" / "chosen.parquet") in told
 
 
 def check_status(out: Path, trials: pd.DataFrame) -> None:
