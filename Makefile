@@ -22,7 +22,7 @@ PIP_LOCKS = awk -F== '/^[A-Za-z]/ { at[tolower($$1)] = $$0 } END { for (name in 
 TORCH := $(shell grep '^torch==' requirements/lock.txt)
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: help install cluster optional sweep test test-fast lint format clean
+.PHONY: help install cluster optional docs sweep test test-fast lint format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 12
@@ -34,9 +34,15 @@ cluster: LOCKS := cluster $(CLOUD)
 cluster: $(INSTALLED) ## Add what Ray clusters need; with CLOUD=aws or CLOUD=gcp, that cloud's client too
 	@$(PIP_LOCKS)
 
-optional: LOCKS := cluster aws gcp optional
-optional: $(INSTALLED) ## Add what the tests of optional features need: OGBench, W&B, MLflow, S3, the clouds' clients
+optional: LOCKS := cluster aws gcp optional docs
+optional: $(INSTALLED) ## Add what the tests of optional features need: OGBench, W&B, MLflow, S3, the clouds' clients, Sphinx
 	@$(PIP_LOCKS)
+
+docs: LOCKS := docs
+docs: $(INSTALLED) ## Build the documentation site into build/docs, warnings as errors
+	@$(PIP_LOCKS)
+	$(BIN)/sphinx-build -W --keep-going -q -c docs . build/docs
+	@echo "build/docs/docs/index.html"
 
 sweep: $(INSTALLED) ## Run the small maze sweep; pass options with ARGS="--trials 8"
 	$(BIN)/python tune/sweep_maze2d.py --preset cpu $(ARGS)

@@ -64,7 +64,7 @@ def train(
         out: run directory to write (config, policy, metrics, checkpoint); without it nothing is written.
         resume: go on from the checkpoint in `out`.
         workers: Ray Train workers (Ray is started if it is not running); 0 trains in this process, with the same
-        result.
+            result.
         log: is told a line of progress now and then.
         algorithm: a name of `mage algorithms`, or `module:Class`; by default MAGE, or what the overrides say.
 

@@ -1,0 +1,83 @@
+"""What README and docs tell readers to type is understood, and the documentation site is built."""
+
+import re
+import shlex
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import typer
+
+from mage import cli
+from mage.paper.tables import get_tables
+from mage.results import published
+
+REPOSITORY = Path(__file__).parents[1]
+PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+EACH = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [code for kind, code in BLOCK.findall(page.read_text()) if kind == language]
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The words of every `mage ..` of its shell blocks, without comments and what the shell does."""
+    lines = "\n".join(blocks(page, "bash")).replace("\\\n", " ").splitlines()
+    found = [shlex.split(line, comments=True) for line in lines if line.lstrip().startswith("mage ")]
+    return [words[: next((n for n, word in enumerate(words) if word in ("|", ">", "&&")), None)] for words in found]
+
+
+def understand(words: list[str]) -> None:
+    """Parses a command line as `mage` does, and runs nothing."""
+    command, context = typer.main.get_command(cli.main), None
+    words = words[1:]
+    while hasattr(command, "commands") and words:
+        assert words[0] in command.commands, f"there is no {words[0]}"
+        context = typer.Context(command, parent=context, info_name=words[0])
+        command, words = command.commands[words[0]], words[1:]
+    command.make_context(words[0] if words else "mage", list(words), parent=context)
+
+
+@EACH
+def test_every_mage_command_of_a_page_is_understood(page: Path) -> None:
+    for words in commands(page):
+        if not any(word in ("..", "...") or "<" in word for word in words):  # left to the reader
+            try:
+                understand(words)
+            except Exception as error:  # of classes that are typer's own affair
+                pytest.fail(f"{page.name}: {shlex.join(words)}: {error}")
+
+
+def test_the_pages_have_commands_and_one_that_is_not_there_is_found_out() -> None:
+    assert sum(len(commands(page)) for page in PAGES) > 60
+    with pytest.raises(Exception, match="No such option"):
+        understand(["mage", "sweep", "maze2d-umaze", "--no-such-option", "3"])
+
+
+@EACH
+def test_the_python_of_a_page_is_python(page: Path) -> None:
+    for code in blocks(page, "python"):
+        compile(code, str(page), "exec")
+
+
+def test_the_map_of_the_paper_has_every_table_that_can_be_run() -> None:
+    text = (REPOSITORY / "docs" / "paper-and-code.md").read_text()
+    rows = re.findall(r"^\| (\d+) \|.*?\| (\d*) ?\|", text, re.MULTILINE)
+    listed = {int(number) for row in rows for number in row if number}
+    assert listed == set(published()["table"])
+    assert {table.number for table in get_tables(sorted(listed))} == listed
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("sphinx") is None, reason="needs `make optional`")
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-c", "docs", ".", str(tmp_path)]
+    done = subprocess.run(build, cwd=REPOSITORY, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    reference = (tmp_path / "docs" / "reference" / "python.html").read_text()
+    assert "mage.train" in reference and "mage.results.aggregate" in reference
+    assert "--report-seeds" in (tmp_path / "docs" / "reference" / "commands.html").read_text()
