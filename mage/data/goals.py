@@ -9,6 +9,7 @@ Shape suffixes: B batch, O observation size, S of it the state (all but the goal
 from __future__ import annotations
 
 import math
+from typing import Literal, NamedTuple
 
 import torch
 from pydantic import Field, model_validator
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from mage.config import Component
 from mage.data.steps import Steps
+from mage.data.transitions import GOAL_REWARD
 from mage.errors import MageError
 
 CHECKED_ROWS = 1000
@@ -79,6 +81,25 @@ class GoalView:
         return self.state(goal_BO)
 
 
+def goal_like(data: Steps, where: Literal["shown", "rewarded"], field: str) -> Tensor:
+    """The recorded observation (O,) that goals are like, but for what is shown of them.
+
+    Args:
+        data: its first observation, where goals are shown; else its first that was rewarded with 1.
+        where: a goal is read when a policy acts.
+        field: of the configuration, that says so.
+
+    Raises:
+        MageError: none was rewarded with 1.
+    """
+    rows = torch.arange(len(data), device=data.device)
+    if where == "rewarded":
+        rows = rows[data.rewards(rows) >= GOAL_REWARD]
+        if not len(rows):
+            raise MageError(f"no step of this data is rewarded with 1, so its goal is unknown; set {field}=shown")
+    return data.recorded_observations(rows[0])
+
+
 class GoalShares(Component):
     """Which states are drawn as goals of a step. The rest are later states of its walk, geometrically far."""
 
@@ -90,6 +111,21 @@ class GoalShares(Component):
         if self.current + self.random > 1:
             raise ValueError(f"current {self.current:g} and random {self.random:g} add up to more than 1")
         return self
+
+
+class GoalBatch(NamedTuple):
+    """Steps of walks: states, the action, the value's goal and whether it is another state than the step's own (m), the
+    state k ahead, and the high policy's goal and its target, which is no farther than k.
+    """
+
+    state_BS: Tensor
+    next_BS: Tensor
+    action_BA: Tensor
+    goal_BS: Tensor
+    goes_on_B: Tensor
+    waypoint_BS: Tensor
+    far_goal_BS: Tensor
+    target_BS: Tensor
 
 
 class GoalSampler:
@@ -105,6 +141,46 @@ class GoalSampler:
         self.starts = rows[rows < data.last_rows(rows)]
         if not len(self.starts):
             raise MageError("every episode of this data has one step: there are no walks to draw goals from")
+
+    def batch(
+        self,
+        numbers_B: Tensor,
+        view: GoalView,
+        shares: GoalShares,
+        discount: float,
+        any_goals: float,
+        steps: int,
+        random: torch.Generator,
+    ) -> GoalBatch:
+        """The steps of those numbers among `starts`, with goals that are drawn for them.
+
+        Args:
+            numbers_B: from 0.
+            view: what of an observation is the state.
+            shares: of the value's goals.
+            discount: of how far the geometric ones among them lie.
+            any_goals: share of the high policy's goals that are any states; the rest is uniform over the walk ahead.
+            steps: k, how far ahead sub-goals lie.
+            random: whence all is drawn.
+        """
+        data, rows_B = self.data, self.starts[numbers_B]
+        goal_B = self.shared(rows_B, shares, discount, random)
+        far_B, any_B = self.future(rows_B, random), self.any(rows_B, random)
+        is_any_B, ahead_B = self._uniform(rows_B, random) < any_goals, self.ahead(rows_B, steps)
+
+        def states(rows_B: Tensor) -> Tensor:
+            return view.state(data.recorded_observations(rows_B))
+
+        return GoalBatch(
+            state_BS=states(rows_B),
+            next_BS=states(rows_B + 1),
+            action_BA=data.actions(rows_B),
+            goal_BS=states(goal_B),
+            goes_on_B=(goal_B != rows_B).float(),
+            waypoint_BS=states(ahead_B),
+            far_goal_BS=states(torch.where(is_any_B, any_B, far_B)),
+            target_BS=states(torch.where(is_any_B, ahead_B, torch.minimum(ahead_B, far_B))),
+        )
 
     def shared(self, rows_B: Tensor, shares: GoalShares, discount: float, random: torch.Generator) -> Tensor:
         """The row itself, a geometrically far one or any, by their shares."""

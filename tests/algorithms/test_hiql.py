@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from mage.algorithms.hiql.algorithm import Batch, Hiql, of_one_length
+from mage.algorithms.hiql.algorithm import Hiql, of_one_length
 from mage.config import load_config, make_config
-from mage.data.goals import GoalSampler
+from mage.data.goals import GoalBatch, GoalSampler
 from mage.data.trajectories import Trajectories
 from mage.errors import MageError
 from mage.interface import Seen
@@ -40,7 +40,7 @@ def agent(**changes: Any) -> tuple[Hiql, GoalSampler]:
     return made, GoalSampler(data)
 
 
-def batch(made: Hiql, goals: GoalSampler) -> Batch:
+def batch(made: Hiql, goals: GoalSampler) -> GoalBatch:
     return made.draw(goals, torch.arange(len(goals.starts)), torch.Generator().manual_seed(0))
 
 

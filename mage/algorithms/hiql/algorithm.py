@@ -31,32 +31,17 @@ from torch import Tensor, nn
 
 from mage.algorithms.hiql.config import PRESETS, SPACE, HiqlConfig, HiqlNetworkConfig
 from mage.config import AlgorithmConfig
-from mage.data.goals import GoalSampler, GoalView, check_goal
+from mage.data.goals import GoalBatch, GoalSampler, GoalView, check_goal, goal_like
 from mage.data.steps import Steps
 from mage.data.trajectories import Statistics
-from mage.data.transitions import GOAL_REWARD
 from mage.errors import MageError
 from mage.interface import ONE, Algorithm, Info, Optimisers, Presets, Seen, Sizes, Space, Stage
 from mage.nn.average import Average
 from mage.nn.critics import advantage_weight
+from mage.nn.goal_values import GoalValues, goal_value_loss
 from mage.nn.mlp import Gaussian, tanh_gelu, xavier_mlp
 
 LAST_SCALE = 1e-2
-
-
-class Batch(NamedTuple):
-    """Steps of walks: states, the action, the value's goal and whether it is another state than the step's own (m), the
-    low policy's goal w, and the high one's goal and target u.
-    """
-
-    state_BS: Tensor
-    next_BS: Tensor
-    action_BA: Tensor
-    goal_BS: Tensor
-    goes_on_B: Tensor
-    waypoint_BS: Tensor
-    far_goal_BS: Tensor
-    target_BS: Tensor
 
 
 class Losses(NamedTuple):
@@ -80,22 +65,6 @@ class Representation(nn.Module):
     def forward(self, state_BS: Tensor, goal_BS: Tensor) -> Tensor:
         """(B, S), (B, S) -> (B, Z)."""
         return of_one_length(self.mlp(torch.cat([state_BS, goal_BS], -1)))
-
-
-class Heads(nn.Module):
-    """V_1 and V_2 of states and representations of goals."""
-
-    def __init__(self, state: int, own: HiqlNetworkConfig) -> None:
-        super().__init__()
-        inputs = state + own.representation_dim
-        self.heads = nn.ModuleList(
-            xavier_mlp(inputs, own.hidden_dim, own.hidden_layers, 1, norm=True) for _ in range(2)
-        )
-
-    def forward(self, state_BS: Tensor, represented_BZ: Tensor) -> Tensor:
-        """(2, B)."""
-        inputs = torch.cat([state_BS, represented_BZ], -1)
-        return torch.stack([head(inputs).squeeze(-1) for head in self.heads])
 
 
 def of_one_length(raw_BZ: Tensor) -> Tensor:
@@ -123,7 +92,7 @@ class Hiql(Algorithm[Any]):
         self.view = GoalView(sizes.observation, config.goal)
         state = len(self.view.kept)
         self.phi = Representation(state, own)
-        self.value = Heads(state, own)
+        self.value = GoalValues(state, own.representation_dim, own.hidden_dim, own.hidden_layers)
         self.target = Average(self.value, own.target_rate)
         self.high = self._policy(2 * state, own.representation_dim)
         self.low = self._policy(state + own.representation_dim, sizes.action)
@@ -137,7 +106,7 @@ class Hiql(Algorithm[Any]):
     def stages(self, data: Steps) -> Sequence[Stage]:
         """One: value and policies, on the steps of walks that lead to another."""
         check_goal(data, self.config.goal.columns)
-        self.elsewhere_O = data.recorded_observations(self._first_goal(data))
+        self.elsewhere_O = goal_like(data, self.own.goal, "hiql.goal")
         goals = GoalSampler(data)
         return [
             Stage(
@@ -167,26 +136,12 @@ class Hiql(Algorithm[Any]):
             "high_weight": losses.high_weight,
         }
 
-    def draw(self, goals: GoalSampler, numbers_B: Tensor, random: torch.Generator) -> Batch:
+    def draw(self, goals: GoalSampler, numbers_B: Tensor, random: torch.Generator) -> GoalBatch:
         """Steps by their numbers, with goals that are drawn for them."""
-        own, data = self.own, goals.data
-        rows_B = goals.starts[numbers_B]
-        goal_B = goals.shared(rows_B, own.goals, own.discount, random)
-        far_B, any_B = goals.future(rows_B, random), goals.any(rows_B, random)
-        is_any_B = torch.rand(rows_B.shape, generator=random, device=random.device).to(rows_B.device) < own.any_goals
-        ahead_B = goals.ahead(rows_B, own.subgoal_steps)
-        return Batch(
-            state_BS=self._states(data, rows_B),
-            next_BS=self._states(data, rows_B + 1),
-            action_BA=data.actions(rows_B),
-            goal_BS=self._states(data, goal_B),
-            goes_on_B=(goal_B != rows_B).float(),
-            waypoint_BS=self._states(data, ahead_B),
-            far_goal_BS=self._states(data, torch.where(is_any_B, any_B, far_B)),
-            target_BS=self._states(data, torch.where(is_any_B, ahead_B, torch.minimum(ahead_B, far_B))),
-        )
+        own = self.own
+        return goals.batch(numbers_B, self.view, own.goals, own.discount, own.any_goals, own.subgoal_steps, random)
 
-    def losses(self, batch: Batch) -> Losses:
+    def losses(self, batch: GoalBatch) -> Losses:
         """All three, each with a gradient in its own networks alone; the representation's is the value's."""
         own = self.own
         goal_BZ = self.phi(batch.state_BS, batch.goal_BS)
@@ -194,10 +149,6 @@ class Hiql(Algorithm[Any]):
         with torch.no_grad():
             next_2B = self.target(batch.next_BS, self.phi(batch.next_BS, batch.goal_BS))
             now_2B = self.target(batch.state_BS, goal_BZ)
-            reward_B, kept_B = -batch.goes_on_B, own.discount * batch.goes_on_B
-            advantage_B = reward_B + kept_B * next_2B.amin(0) - now_2B.mean(0)
-            side_B = torch.where(advantage_B < 0, 1 - own.expectile, own.expectile)
-            wanted_2B = reward_B + kept_B * next_2B
             waypoint_BZ = self.phi(batch.state_BS, batch.waypoint_BS)
             target_BZ = self.phi(batch.state_BS, batch.target_BS)
         low_B = self._weight(batch.next_BS, batch.state_BS, batch.waypoint_BS, own.beta_low)
@@ -206,7 +157,7 @@ class Hiql(Algorithm[Any]):
             torch.cat([batch.state_BS, towards], -1) for towards in (waypoint_BZ, batch.far_goal_BS)
         )
         return Losses(
-            value=(side_B * (wanted_2B - value_2B).pow(2)).mean(1).sum(),
+            value=goal_value_loss(value_2B, now_2B, next_2B, batch.goes_on_B, own.discount, own.expectile),
             low=-(low_B * self.low.log_density(low_input_B, batch.action_BA)).mean(),
             high=-(high_B * self.high.log_density(high_input_B, target_BZ)).mean(),
             value_mean=value_2B.mean(),
@@ -242,16 +193,6 @@ class Hiql(Algorithm[Any]):
         return advantage_weight(
             self.worth(then_BS, goal_BS) - self.worth(now_BS, goal_BS), beta, self.own.largest_weight
         )
-
-    def _first_goal(self, data: Steps) -> Tensor:
-        """The row of the data that goals look like, but for what the observation shows."""
-        rows = torch.arange(len(data), device=data.device)
-        if self.own.goal == "shown":
-            return rows[0]
-        rewarded = rows[data.rewards(rows) >= GOAL_REWARD]
-        if not len(rewarded):
-            raise MageError("no step of this data is rewarded with 1, so its goal is unknown; set hiql.goal=shown")
-        return rewarded[0]
 
     def _states(self, data: Steps, rows_B: Tensor) -> Tensor:
         return self.view.state(data.recorded_observations(rows_B))
