@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mage.algorithms.hiql.algorithm import Hiql, of_one_length
-from mage.config import load_config, make_config
+from mage.config import get_field, load_config, make_config
 from mage.data.goals import GoalBatch, GoalSampler
 from mage.data.trajectories import Trajectories
 from mage.errors import MageError
@@ -225,3 +225,17 @@ def test_where_there_is_no_goal_it_is_refused(family: str) -> None:
     with pytest.raises(MageError, match=r"goal.columns names none in the observation") as caught:
         untrained(load_config(domain=family, algorithm="hiql"), make_trajectories([8]))
     assert "\n" not in str(caught.value)
+
+
+def test_a_goal_that_is_a_whole_state_is_gone_to_as_it_is_shown() -> None:
+    data = make_trajectories([8, 12])
+    goal = data.observations[[7] * 8 + [19] * 12]
+    shown = make_trajectories([8, 12], observations=np.concatenate([data.observations, goal], 1))
+    preset = load_config("paper", domain="ogbench", algorithm="hiql", scenario="pointmaze-giant-goals-v0")
+    config = make_config(settings() | {"goal": {"columns": (3, 4, 5), "position": (0, 1, 2), "velocity": ()}})
+    assert get_field(preset, "goal.position") == (0, 1) and get_field(preset, "hiql.goal") == "shown"
+    made, _ = untrained(config, shown)
+    goals: list[Tensor] = []
+    made.high.register_forward_pre_hook(lambda module, arguments: goals.append(arguments[0][:, 3:]))
+    made.act(None, seen(shown.observations[:1]))
+    assert goals[0].tolist() == data.observations[[7]].tolist()

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from mage.config import AlgorithmConfig, Component, PlainAdamConfig, StageConfig, TrainingConfig
 from mage.data.goals import GoalConfig, GoalShares
+from mage.data.shown_goals import SHOWN_GOALS
 from mage.interface import Presets, Space
 
 
@@ -64,23 +65,29 @@ class HiqlConfig(AlgorithmConfig):
         return self.hiql.discount
 
 
-# its position and velocity are all of a point's state
-POINT = {"columns": (4, 5), "position": (0, 1), "velocity": (2, 3)}
-# 27 values of the body, its position, the goal; at the goal the body is as in the data's first observation
-ANT = {"columns": (29, 30), "position": (27, 28), "velocity": ()}
-# of complete and partial: 59 values, then the wanted kettle (7), light switch (2), microwave (1) and slide cabinet (1).
-# For mixed set goal.columns=[59, .., 70] and goal.position=[20, 21, 32, .., 38, 26, 27, 31]: it has the bottom burner
-KITCHEN = {"columns": tuple(range(59, 70)), "position": (*range(32, 39), 26, 27, 31, 28), "velocity": ()}
 D4RL = {"beta_high": 1.0, "beta_low": 1.0, "any_goals": 0.3}
 D4RL_POLICY = {"policy_dim": 256, "policy_layers": 2, "policy_activation": "relu", "learned_std": True}
 
 FAMILIES: dict[str, dict[str, Any]] = {
-    "antmaze": {"goal": ANT, "hiql": D4RL},
-    "kitchen": {"goal": KITCHEN, "hiql": D4RL},
+    "antmaze": {"goal": SHOWN_GOALS["antmaze"], "hiql": D4RL},
+    "kitchen": {"goal": SHOWN_GOALS["kitchen"], "hiql": D4RL},
     # nobody published it: OGBench's point maze, with any goals, since the data are short tours
-    "maze2d": {"goal": POINT, "hiql": {"any_goals": 0.3}},
-    # of the giant mazes; set hiql.discount=0.99 for the teleporting one, hiql.subgoal_steps=100 for the humanoid
+    "maze2d": {"goal": SHOWN_GOALS["maze2d"], "hiql": {"any_goals": 0.3}},
+    # of the giant mazes' single tasks; for those of the others set hiql.discount=0.99 or hiql.subgoal_steps=100
     "ogbench": {"hiql": {"goal": "rewarded", "discount": 0.995}},
+}
+SCENARIOS: dict[str, dict[str, Any]] = {
+    "kitchen-mixed": {"goal": SHOWN_GOALS["kitchen-mixed"]},
+    "pointmaze-giant-goals-v0": {"goal": SHOWN_GOALS["pointmaze-giant-goals-v0"], "hiql": {"goal": "shown"}},
+    "antmaze-giant-goals-v0": {"goal": SHOWN_GOALS["antmaze-giant-goals-v0"], "hiql": {"goal": "shown"}},
+    "antmaze-teleport-goals-v0": {
+        "goal": SHOWN_GOALS["antmaze-teleport-goals-v0"],
+        "hiql": {"goal": "shown", "discount": 0.99},
+    },
+    "humanoidmaze-giant-goals-v0": {
+        "goal": SHOWN_GOALS["humanoidmaze-giant-goals-v0"],
+        "hiql": {"goal": "shown", "subgoal_steps": 100},
+    },
 }
 
 PRESETS: Presets = {
@@ -92,16 +99,14 @@ PRESETS: Presets = {
             "training": {"hierarchy": {"steps": 20_000, "batch_size": 256, "learning_rate": 1e-3}},
         },
         **FAMILIES,
+        **SCENARIOS,
     },
     "paper": {
         "*": {"training": {"log_every": 1000, "checkpoint_every": 50_000}},
         **FAMILIES,
-        "antmaze": {"goal": ANT, "hiql": D4RL | D4RL_POLICY},
-        "kitchen": {
-            "goal": KITCHEN,
-            "hiql": D4RL | D4RL_POLICY,
-            "training": {"hierarchy": {"steps": 500_000}},
-        },
+        "antmaze": FAMILIES["antmaze"] | {"hiql": D4RL | D4RL_POLICY},
+        "kitchen": FAMILIES["kitchen"] | {"hiql": D4RL | D4RL_POLICY, "training": {"hierarchy": {"steps": 500_000}}},
+        **SCENARIOS,
     },
 }
 SPACE: Space = {
