@@ -207,6 +207,19 @@ class TestAdt(AlgorithmContract):
     falls = "critic_loss"
 
 
+class TestAdtBySubgoals(AlgorithmContract):
+    algorithm = "adt"
+    small = (
+        *TestAdt.small,
+        "adt.prompt=subgoal",
+        "subgoals.policy_dim=16",
+        "goal.columns=[0,1]",
+        "goal.position=[2,3]",
+        "goal.velocity=[4,5]",
+    )
+    falls = "subgoal_error"  # its losses are weighted by advantages, which grow
+
+
 def test_every_algorithm_that_ships_is_here() -> None:
     here = {each.algorithm for each in globals().values() if isinstance(each, type) and hasattr(each, "algorithm")}
     assert here == set(registry.built_in())

@@ -1,4 +1,4 @@
-"""V-ADT: a decision transformer that is prompted by values."""
+"""ADT: a decision transformer that is prompted by values, or by sub-goals."""
 
 from mage.algorithms.adt.algorithm import Adt
 

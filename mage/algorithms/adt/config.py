@@ -1,18 +1,21 @@
-"""The configuration of ADT, its presets, and what a sweep varies where nothing is said."""
+"""The configuration of ADT."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from mage.config import AlgorithmConfig, Component, PlainAdamConfig, StageConfig, TrainingConfig, check_heads
+from mage.config import ADDED, AlgorithmConfig, Component, PlainAdamConfig, StageConfig, TrainingConfig, check_heads
+from mage.data.goals import GoalConfig, GoalShares
 from mage.data.transitions import RewardConfig
-from mage.interface import Presets, Space
 
 
 class ValuesConfig(Component):
-    """Implicit Q-learning's values, and what is made of them; defaults are those of the paper and its code."""
+    """Implicit Q-learning's values, and what is made of them; defaults are those of the paper and its code.
+
+    Of sub-goals these are the values of goals, which know no rewards.
+    """
 
     hidden_dim: int = Field(256, ge=1, description="width of Q and V")
     hidden_layers: int = Field(2, ge=1, description="of Q and V")
@@ -29,9 +32,31 @@ class ValuesConfig(Component):
     reward: RewardConfig = RewardConfig()
 
 
+class SubgoalsConfig(Component):
+    """What prompts where `adt.prompt` is subgoal; defaults are those of the authors' code (G-ADT)."""
+
+    steps: int = Field(25, ge=1, description="W: how far ahead sub-goals lie")
+    policy_dim: int = Field(512, ge=1, description="width of the policy that proposes them")
+    policy_layers: int = Field(2, ge=1, description="of it")
+    beta: float = Field(1.0, ge=0, description="of its advantage; `values.beta` is that of actions")
+    goals: GoalShares = Field(GoalShares(random=0.1), description="of the value")
+    any_goals: float = Field(0.1, ge=0, le=1, description="share of the policy's goals that are any states")
+    goal: Literal["shown", "rewarded"] = Field(
+        "shown",
+        description="where the goal is read when it acts: in the goal's columns of the observation, else as in the "
+        "data's first; or, where no observation shows it, it is the first state of the data that was rewarded with 1",
+    )
+    squashed: bool = Field(
+        False, description="displacements through a tanh when it acts, as the authors' script, which trains without"
+    )
+
+
 class PromptedTransformerConfig(Component):
     """The transformer, sized as the paper's."""
 
+    prompt: Annotated[Literal["value", "subgoal"], ADDED] = Field(
+        "value", description="V-ADT: what is worth most; G-ADT: the state to be reached some steps ahead"
+    )
     context: int = Field(20, ge=1, description="steps it looks back on")
     depth: int = Field(3, ge=1, description="transformer blocks")
     embed_dim: int = Field(128, ge=4)
@@ -69,7 +94,7 @@ class AdtPolicyStageConfig(StageConfig):
 class AdtTrainingConfig(TrainingConfig):
     """The stages of ADT, in order."""
 
-    values: AdtValuesStageConfig = Field(AdtValuesStageConfig(), description="Q and V")
+    values: AdtValuesStageConfig = Field(AdtValuesStageConfig(), description="Q and V, or V of goals and sub-goals")
     policy: AdtPolicyStageConfig = Field(AdtPolicyStageConfig(), description="the transformer")
 
 
@@ -78,6 +103,8 @@ class AdtConfig(AlgorithmConfig):
 
     algorithm: Literal["adt"] = "adt"
     values: ValuesConfig = ValuesConfig()
+    subgoals: Annotated[SubgoalsConfig, ADDED] = SubgoalsConfig()
+    goal: Annotated[GoalConfig, ADDED] = GoalConfig()
     adt: PromptedTransformerConfig = PromptedTransformerConfig()
     training: AdtTrainingConfig = AdtTrainingConfig()
 
@@ -85,46 +112,3 @@ class AdtConfig(AlgorithmConfig):
     def discount(self) -> float | None:
         """Of its values, whatever the scenario's."""
         return self.values.discount
-
-
-ANTMAZE: dict[str, Any] = {
-    "values": {"expectile": 0.9, "beta": 6.0, "terminal_at_goal": True, "reward": {"shift": -1.0}},
-}
-FAMILIES: dict[str, dict[str, Any]] = {
-    "antmaze": ANTMAZE,
-    # not in the authors' repository: implicit Q-learning's own settings of Kitchen, for Adroit too
-    "kitchen": {"values": {"expectile": 0.7, "beta": 0.5}},
-    "adroit": {"values": {"expectile": 0.7, "beta": 0.5}},
-    # not in it, either: sparse rewards and much to stitch
-    "maze2d": {"values": {"expectile": 0.9, "beta": 3.0}},
-    "maze_game": {"values": {"expectile": 0.9, "beta": 3.0}},
-    "ogbench": ANTMAZE,  # as AntMaze; the paper's OGBench rows need sub-goals
-    "locomotion": {"values": {"expectile": 0.7, "beta": 3.0}},
-}
-GYM: dict[str, Any] = {"steps": 100_000, "batch_size": 4096, "learning_rate": 8e-4}
-
-PRESETS: Presets = {
-    # values as those of implicit Q-learning's preset, a transformer as that of the Decision Transformer's
-    "cpu": {
-        "*": {
-            "values": {"target_rate": 0.05},
-            "adt": {"embed_dim": 64, "depth": 2},
-            "training": {
-                "values": {"steps": 12_000, "learning_rate": 1e-3},
-                "policy": {"steps": 6000, "batch_size": 16, "learning_rate": 1e-3, "warmup_steps": 100},
-            },
-        },
-        **FAMILIES,
-        "locomotion": {
-            "values": {"beta": 0.5, "reward": {"over_return_range": True, "scale": 1000.0}},
-            "adt": {"prompt_scale": 0.01},
-        },
-    },
-    "paper": {
-        "*": {"training": {"log_every": 1000, "checkpoint_every": 50_000}},
-        **FAMILIES,
-        "adroit": FAMILIES["adroit"] | {"training": {"policy": {"steps": 100_000, "batch_size": 64}}},
-        "locomotion": FAMILIES["locomotion"] | {"training": {"policy": GYM}},
-    },
-}
-SPACE: Space = {"values.expectile": [0.7, 0.8, 0.9], "values.beta": [0.5, 3.0, 6.0]}
