@@ -13,7 +13,7 @@ Shape suffixes: B batch, H steps of context, O observation size, S of it the sta
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -124,5 +124,5 @@ class Subgoals(nn.Module):
     @torch.no_grad()
     def _weight(self, then_BS: Tensor, now_BS: Tensor, goal_BS: Tensor, beta: float) -> Tensor:
         """Of what led from one state to another, (..)."""
-        advantage_B: Any = self.value(then_BS, goal_BS).mean(0) - self.value(now_BS, goal_BS).mean(0)
+        advantage_B: Tensor = self.value(then_BS, goal_BS).mean(0) - self.value(now_BS, goal_BS).mean(0)
         return advantage_weight(advantage_B, beta, self.values.largest_weight)
