@@ -25,7 +25,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mage.config import AlgorithmConfig, Component, PlainAdamConfig, StageConfig, TrainingConfig
+from mage.config import AlgorithmConfig, Component, Decay, PlainAdamConfig, StageConfig, TrainingConfig
 from mage.data.steps import Steps
 from mage.data.trajectories import Statistics
 from mage.data.transitions import Batch, RewardConfig, TransitionSampler
@@ -59,9 +59,7 @@ class IqlNetworkConfig(Component):
 class IqlActorConfig(PlainAdamConfig):
     """The policy's optimiser, whose rate falls to 0 in a cosine."""
 
-    decay: Literal["cosine", "cosine_to_zero", "constant"] = Field(
-        "cosine_to_zero", description="of the learning rate (authors' code)"
-    )
+    decay: Decay = Field("cosine_to_zero", description="of the learning rate (authors' code)")
 
 
 class IqlStageConfig(PlainAdamConfig, StageConfig):

@@ -24,6 +24,8 @@ class Mark(Enum):
 
 QUIET, ADDED = Mark.QUIET, Mark.ADDED
 
+Decay = Literal["cosine", "cosine_to_zero", "linear", "constant"]
+
 
 class Component(BaseModel):
     """What all parts of a configuration share."""
@@ -55,15 +57,13 @@ def check_heads(embed_dim: int, num_heads: int) -> None:
 
 
 class OptimiserConfig(Component):
-    """How some parameters are optimised: AdamW, linear warm-up, then a cosine decay (to a tenth) or a constant rate."""
+    """How some parameters are optimised: AdamW, linear warm-up, then a decay (to a tenth) or a constant rate."""
 
     learning_rate: float = Field(1e-3, gt=0)
     warmup_steps: int = Field(100, ge=0)
     weight_decay: float = Field(1e-4, ge=0)
     gradient_clip: float = Field(1.0, gt=0, description="largest gradient norm")
-    decay: Annotated[Literal["cosine", "cosine_to_zero", "constant"], ADDED] = Field(
-        "cosine", description="of the learning rate after the warm-up"
-    )
+    decay: Annotated[Decay, ADDED] = Field("cosine", description="of the learning rate after the warm-up")
 
 
 class PlainAdamConfig(OptimiserConfig):
@@ -73,7 +73,7 @@ class PlainAdamConfig(OptimiserConfig):
     warmup_steps: int = Field(0, ge=0, description="over which the rate rises")
     weight_decay: float = Field(0.0, ge=0, description="pulls values to 0, which may be far from it")
     gradient_clip: float = Field(1e9, gt=0, description="largest gradient norm; so large a one is none")
-    decay: Literal["cosine", "cosine_to_zero", "constant"] = Field("constant", description="of the learning rate")
+    decay: Decay = Field("constant", description="of the learning rate")
 
 
 class StageConfig(OptimiserConfig):

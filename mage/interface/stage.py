@@ -18,35 +18,43 @@ Info = Mapping[str, Tensor]
 
 Trained = nn.Module | nn.Parameter
 
+Clip = Callable[[Sequence[nn.Parameter], float], Tensor]
+"""(parameters, largest norm) -> the norm of their gradients before they were clipped."""
+
+LEFT = 0.1
+"""Share of a learning rate that a decay leaves."""
+
 
 class Optimiser:
     """AdamW on some parameters, with the schedule and the clipping of its configuration.
 
     Attributes:
+        step: of the stage that is under way, from 0.
         norm: of the gradient of this step, before it was clipped; None until it is taken, and where none is.
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter], config: OptimiserConfig, steps: int) -> None:
-        self.parameters, self.config, self.steps = parameters, config, steps
+        self.parameters, self.config, self.steps, self.step = parameters, config, steps, 0
         # fused: one kernel over all parameters, a third of the step time of small models
         self.adam = torch.optim.AdamW(parameters, config.learning_rate, weight_decay=config.weight_decay, fused=True)
         self.norm: Tensor | None = None
 
     def begin(self, step: int) -> None:
         """Sets the learning rate of a step of the stage."""
-        self.norm = None
+        self.norm, self.step = None, step
         for group in self.adam.param_groups:
             group["lr"] = self.config.learning_rate * schedule(step, self.config, self.steps)
 
-    def minimise(self, loss: Tensor) -> Tensor:
+    def minimise(self, loss: Tensor, clip: Clip = nn.utils.clip_grad_norm_) -> Tensor:
         """One step down the gradient of the loss with respect to its own parameters, and no others.
 
-        Gradients are averaged over the workers and clipped. Returns their norm.
+        Gradients are averaged over the workers and clipped: all by one norm, unless `clip` does otherwise. Returns
+        their norm.
         """
         self.adam.zero_grad(set_to_none=True)
         loss.backward(inputs=list(self.parameters))
         average_gradients(self.parameters)
-        self.norm = nn.utils.clip_grad_norm_(self.parameters, self.config.gradient_clip).detach()
+        self.norm = clip(self.parameters, self.config.gradient_clip).detach()
         self.adam.step()
         return self.norm
 
@@ -144,12 +152,12 @@ def minimise(loss: Loss) -> Step:
     return step
 
 
-def schedule(step: int, config: OptimiserConfig, steps: int) -> float:
-    """Learning-rate factor: linear warm-up, then a cosine from 1 to 0.1 or 0 at the last step, or 1."""
+def schedule(step: int, config: OptimiserConfig, steps: int, left: float = LEFT) -> float:
+    """Learning-rate factor: linear warm-up, then a cosine or a line from 1 to what is left at the last step, or 1."""
     if step < config.warmup_steps:
         return (step + 1) / config.warmup_steps
     if config.decay == "constant":
         return 1.0
-    progress = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
-    cosine = 1 + math.cos(math.pi * min(1.0, progress))
-    return 0.5 * cosine if config.decay == "cosine_to_zero" else 0.1 + 0.45 * cosine
+    progress = min(1.0, (step - config.warmup_steps) / max(1, steps - config.warmup_steps))
+    left = 0.0 if config.decay == "cosine_to_zero" else left
+    return left + (1 - left) * (1 - progress if config.decay == "linear" else 0.5 * (1 + math.cos(math.pi * progress)))

@@ -118,3 +118,9 @@ class Embedding(MLP):
 def position_parameter(length: int, width: int) -> nn.Parameter:
     """Learned position embeddings, small at the start."""
     return nn.Parameter(0.02 * torch.randn(length, width))
+
+
+def block_causal_mask(schedule: tuple[int, ...]) -> Tensor:
+    """(T, T), True where a token may look: at its own and all coarser scales, never at a finer one."""
+    scale_T = torch.repeat_interleave(torch.arange(len(schedule)), torch.tensor(schedule))
+    return scale_T[:, None] >= scale_T[None, :]

@@ -62,7 +62,7 @@ def kind_of(algorithm: str) -> type[AlgorithmConfig]:
     [
         (["training.autoencoder.learning_rate=-1"], ["training.autoencoder.learning_rate", "greater than 0", "-1"]),
         (["training.autoencoder.learning_rate=.inf"], ["training.autoencoder.learning_rate", "finite", "inf"]),
-        (["training.autoencoder.decay=linear"], ["training.autoencoder.decay", "constant", "'linear'"]),
+        (["training.autoencoder.decay=sudden"], ["training.autoencoder.decay", "constant", "'sudden'"]),
         (["training.transformer.steps=0"], ["transformer.steps", "at least 1"]),
         (["algorithm=bc", "training.reference.steps=0"], ["reference.steps", "at least 1"]),
         (["evaluation.target_return_quantile=90"], ["target_return_quantile", "less than or equal to 1", "90"]),

@@ -6,7 +6,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from mage.config import ADDED, AlgorithmConfig, Component, PlainAdamConfig, StageConfig, TrainingConfig, check_heads
+from mage.config import (
+    ADDED,
+    AlgorithmConfig,
+    Component,
+    Decay,
+    PlainAdamConfig,
+    StageConfig,
+    TrainingConfig,
+    check_heads,
+)
 from mage.data.goals import GoalConfig, GoalShares
 from mage.data.transitions import RewardConfig
 
@@ -88,7 +97,7 @@ class AdtPolicyStageConfig(StageConfig):
     learning_rate: float = Field(1e-4, gt=0)
     warmup_steps: int = Field(10_000, ge=0)
     gradient_clip: float = Field(0.25, gt=0, description="largest gradient norm")
-    decay: Literal["cosine", "cosine_to_zero", "constant"] = Field("constant", description="after the warm-up")
+    decay: Decay = Field("constant", description="after the warm-up")
 
 
 class AdtTrainingConfig(TrainingConfig):

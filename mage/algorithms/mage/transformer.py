@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from mage.algorithms.mage.config import AutoencoderConfig, TransformerConfig
 from mage.algorithms.mage.quantizer import MultiScaleQuantizer
 from mage.algorithms.mage.token_choice import TokenChoice
-from mage.nn.blocks import Block, Embedding, position_parameter
+from mage.nn.blocks import Block, Embedding, block_causal_mask, position_parameter
 
 
 class MultiScaleTransformer(nn.Module):
@@ -150,9 +150,3 @@ class MultiScaleTransformer(nn.Module):
 def add(built_BLC: Tensor | None, z_BLC: Tensor) -> Tensor:
     """The running sum z_1 + .. + z_k."""
     return z_BLC if built_BLC is None else built_BLC + z_BLC
-
-
-def block_causal_mask(schedule: tuple[int, ...]) -> Tensor:
-    """(T, T), True where a token may look: at its own and all coarser scales, never at a finer one."""
-    scale_T = torch.repeat_interleave(torch.arange(len(schedule)), torch.tensor(schedule))
-    return scale_T[:, None] >= scale_T[None, :]

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from mage.algorithms.mage.config import PolicyConfig
 from mage.algorithms.mage.quantizer import MultiScaleQuantizer
 from mage.algorithms.mage.token_choice import TokenChoice, row_by_row, straight_through_gumbel
-from mage.algorithms.mage.transformer import MultiScaleTransformer, block_causal_mask
+from mage.algorithms.mage.transformer import MultiScaleTransformer
+from mage.nn.blocks import block_causal_mask
 from tests.algorithms.mage.builders import (
     OBSERVATION_SIZE,
     conditions,
