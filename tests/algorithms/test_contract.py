@@ -116,6 +116,21 @@ class TestTap(AlgorithmContract):
     )
 
 
+class TestCarp(AlgorithmContract):
+    algorithm = "carp"
+    small = (
+        "chunk.executed=4",
+        "tokenizer.scales=[1,2]",
+        "tokenizer.codes=8",
+        "tokenizer.code_dim=4",
+        "tokenizer.width=1",
+        "predictor.depth=1",
+        "predictor.embed_dim=16",
+        "predictor.num_heads=2",
+    )
+    learning_steps = 60
+
+
 class TestDiffuser(AlgorithmContract):
     algorithm = "diffuser"
     small = (

@@ -28,6 +28,7 @@ SECTIONS = {
     "mppi": {"model", "planner", "goal"},
     "tt": {"trajectory_transformer", "search"},
     "tap": {"tap", "search"},
+    "carp": {"chunk", "tokenizer", "predictor"},
 }
 STAGES = {
     "mage": ("autoencoder", "transformer", "inverse_dynamics", "value"),
@@ -47,6 +48,7 @@ STAGES = {
     "mppi": ("model",),
     "tt": ("transformer",),
     "tap": ("autoencoder", "prior"),
+    "carp": ("tokenizer", "predictor"),
 }
 
 ALGORITHMS = tuple(STAGES)
@@ -238,10 +240,24 @@ OTHER_VALUES: dict[str, Any] = {
     "tap.terminal_reward": -100.0,
     "tap.observed": 27,
     "search.least_probability": 0.5,
+    "chunk.executed": 1,
+    "tokenizer.scales": [1, 4],
+    "predictor.embed_dim": 128,
+    "predictor.num_heads": 4,
+    "predictor.drop_path": 0.5,
+    "predictor.average_decay": 0.5,
     "training.autoencoder.beta_2": 0.9,
     "inverse_dynamics.scales": 1,
     "transformer.condition_latent": "free_running",
     "training.prior.beta_2": 0.9,
+    "training.predictor.beta_1": 0.5,
+    "training.predictor.beta_2": 0.5,
+    "training.predictor.held": 0.5,
+    "training.predictor.rate_left": 0.5,
+    "training.tokenizer.beta_1": 0.5,
+    "training.tokenizer.beta_2": 0.5,
+    "training.tokenizer.held": 0.5,
+    "training.tokenizer.rate_left": 0.5,
     "training.transformer.rate_by": "steps",
     "training.reweight_by_return": True,
     "training.device": "cpu",
@@ -304,4 +320,5 @@ def test_an_algorithm_without_a_stage_that_runs_share_has_no_key_of_one() -> Non
         "hierarchical_diffuser",
         "hdmi_style",
         "tap",
+        "carp",
     }
