@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -176,7 +176,8 @@ class Carp(Algorithm[CarpConfig]):
 
     def predict(self, observation_BO: Tensor) -> Tensor:
         """The chunk (B, N, A), in the environment's units, whose first steps those normalised observations are."""
-        _, latent_BACL = self.predictor_average.module.generate(observation_BO, self.tokenizers.quantizers)
+        acting = cast(Predictor, self.predictor_average.module)
+        _, latent_BACL = acting.generate(observation_BO, self.tokenizers.quantizers)
         return self.action_units.restore(self.tokenizers.decode(latent_BACL))
 
     @property

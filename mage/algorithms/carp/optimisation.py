@@ -46,8 +46,9 @@ def steer(optimiser: Optimiser, decayed: Sequence[nn.Parameter], config: VarStag
 
 def weights_of_maps(network: nn.Module) -> list[nn.Parameter]:
     """The weights that decay."""
-    kinds = nn.Linear | nn.Conv1d | nn.ConvTranspose1d
-    return [module.weight for module in network.modules() if isinstance(module, kinds)]
+    maps = [each for each in network.modules() if isinstance(each, nn.Linear | nn.Conv1d | nn.ConvTranspose1d)]
+    weights = [parameter for each in maps for name, parameter in each.named_parameters() if name == "weight"]
+    return weights
 
 
 def clip_each(parts: int) -> Clip:
