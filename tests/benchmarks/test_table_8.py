@@ -43,6 +43,7 @@ def test_the_papers_figures_stand_in_columns_of_their_own() -> None:
     ]
     found = table(pd.DataFrame(rows)).set_index(["size", "model"])
     assert list(found.index[:2]) == [("cpu", "DT"), ("cpu", "ADT")]
-    assert found.loc[("paper", "HD"), "paper ms"] == pytest.approx(1480.21)
-    assert found.loc[("cpu", "TT, no cache"), "paper ms"] == found.loc[("cpu", "TT"), "paper ms"]
-    assert found.loc[("equal", "DT"), "paper over DT"] == 1
+    milliseconds, ratios = found["paper ms"].to_dict(), found["paper over DT"].to_dict()
+    assert milliseconds["paper", "HD"] == pytest.approx(1480.21)
+    assert milliseconds["cpu", "TT, no cache"] == milliseconds["cpu", "TT"]
+    assert ratios["equal", "DT"] == 1
