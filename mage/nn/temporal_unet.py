@@ -150,14 +150,21 @@ class TemporalUnet(nn.Module):
         self.out = nn.Sequential(ConvolutionBlock(widths[0], widths[0]), nn.Conv1d(widths[0], values, 1))
 
     def forward(self, plan_NHD: Tensor, level_N: Tensor, condition_NX: Tensor | None = None) -> Tensor:
-        time_NE = self.embed_level(level_N)
-        if condition_NX is not None:
-            time_NE = torch.cat([time_NE, condition_NX], 1)
-        x_NCH, said = self.down(self._inputs(plan_NHD).transpose(1, 2), time_NE)
+        x_NCH, said, time_NE = self.encode(plan_NHD, level_N, condition_NX)
         x_NCH = self.middle_in(x_NCH, time_NE)
         for resolution, double in zip(self.up, self.doubles, strict=True):
             x_NCH = double(resolution(torch.cat([x_NCH, said.pop()], 1), time_NE))
         return self.out(x_NCH).transpose(1, 2)
+
+    def encode(
+        self, plan_NHD: Tensor, level_N: Tensor, condition_NX: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor], Tensor]:
+        """What the down path says of the plans (N, C, H), what each resolution said, and the embedded levels (N, E)."""
+        time_NE = self.embed_level(level_N)
+        if condition_NX is not None:
+            time_NE = torch.cat([time_NE, condition_NX], 1)
+        x_NCH, said = self.down(self._inputs(plan_NHD).transpose(1, 2), time_NE)
+        return x_NCH, said, time_NE
 
     def _inputs(self, plan_NHD: Tensor) -> Tensor:
         """The plans, and beside every step what it is shown."""
@@ -169,7 +176,35 @@ class TemporalUnet(nn.Module):
         return torch.cat([plan_NHD, *beside, time_H.view(1, -1, 1).expand(plans, -1, -1)], 2)
 
 
-class PlanValue(nn.Module):
+class Narrowing(nn.Module):
+    """The end of a network that says a number of each plan: two blocks, a half and a quarter as wide, then two layers.
+
+    A subclass makes it once it has made what comes before.
+    """
+
+    def _make_end(self, width: int, horizon: int, time_width: int) -> None:
+        """For (N, C, H) of so many channels and steps."""
+        half, quarter = width // 2, width // 4
+        blocks = [ResidualBlock(width, half, time_width), ResidualBlock(half, quarter, time_width)]
+        self.narrow = nn.ModuleList(blocks)
+        self.halves = nn.ModuleList([halving(half), halving(quarter)])
+        features = quarter * halved(horizon, 2)
+        self.out = nn.Sequential(
+            nn.Linear(features + time_width, features // 2), nn.Mish(), nn.Linear(features // 2, 1)
+        )
+
+    def narrowed(self, x_NCH: Tensor, time_NE: Tensor) -> Tensor:
+        """What the two blocks say, (N, C / 4, H / 4)."""
+        for block, half in zip(self.narrow, self.halves, strict=True):
+            x_NCH = half(block(x_NCH, time_NE))
+        return x_NCH
+
+    def number(self, narrowed_NCH: Tensor, time_NE: Tensor) -> Tensor:
+        """What the layers make of it, (N,)."""
+        return self.out(torch.cat([narrowed_NCH.flatten(1), time_NE], 1)).squeeze(1)
+
+
+class PlanValue(Narrowing):
     """What noisy plans are worth, (N, H, D) -> (N,): the down path of the U-Net, narrowed to a number.
 
     Args:
@@ -182,22 +217,21 @@ class PlanValue(nn.Module):
     def __init__(self, horizon: int, values: int, width: int, multipliers: Sequence[int]) -> None:
         super().__init__()
         widths = [width * factor for factor in multipliers]
-        half, quarter = widths[-1] // 2, widths[-1] // 4
         self.embed_level = TimeEmbedding(width)
         self.down = DownPath(values, widths, width)
-        self.narrow = nn.ModuleList([ResidualBlock(widths[-1], half, width), ResidualBlock(half, quarter, width)])
-        self.halves = nn.ModuleList([halving(half), halving(quarter)])
-        for _ in range(len(widths) + 2):
-            horizon = (horizon + 1) // 2
-        features = quarter * horizon
-        self.out = nn.Sequential(nn.Linear(features + width, features // 2), nn.Mish(), nn.Linear(features // 2, 1))
+        self._make_end(widths[-1], halved(horizon, len(widths)), width)
 
     def forward(self, plan_NHD: Tensor, level_N: Tensor) -> Tensor:
         time_NE = self.embed_level(level_N)
         x_NCH, _ = self.down(plan_NHD.transpose(1, 2), time_NE)
-        for block, half in zip(self.narrow, self.halves, strict=True):
-            x_NCH = half(block(x_NCH, time_NE))
-        return self.out(torch.cat([x_NCH.flatten(1), time_NE], 1)).squeeze(1)
+        return self.number(self.narrowed(x_NCH, time_NE), time_NE)
+
+
+def halved(horizon: int, times: int) -> int:
+    """Steps that are left when every other one has been kept so often."""
+    for _ in range(times):
+        horizon = (horizon + 1) // 2
+    return horizon
 
 
 def halving(width: int) -> nn.Conv1d:

@@ -13,9 +13,9 @@ A action size, D = A + S, O observation size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,7 @@ from mage.data.steps import Steps
 from mage.data.trajectories import Statistics
 from mage.interface import ONE, Algorithm, Info, Optimisers, Presets, Seen, Sizes, Space, Stage
 from mage.nn.average import Average
-from mage.nn.diffusion import Diffusion, Guide, levels_of, own_noise
+from mage.nn.diffusion import Diffusion, Guide, Judge, levels_of, own_noise
 from mage.nn.temporal_unet import PlanValue, TemporalUnet
 
 
@@ -158,29 +158,43 @@ class Diffuser(Algorithm[DiffuserConfig]):
 
     def plan(self, seen: Seen) -> Plan:
         """Of several plans for what is seen the one that is worth most; the first, where nothing judges them."""
-        planning, guide, shape = self.config.planning, None, (self.config.plan.horizon, self.layout.values)
+        planning, shape = self.config.planning, (self.config.plan.horizon, self.layout.values)
         first_ND, last_ND = (
             self._as_step(end_BO).repeat_interleave(planning.plans, 0)
             for end_BO in (seen.observation_BS, self.layout.goals(seen.observation_BS))
         )
-        if self.value is not None:
-            guide = Guide(self.value_average, planning.guide_scale, planning.guide_steps, planning.guide_stop)
-        plan_NHD = self.process.sample(
+        noise = partial(own_noise, seen.own_generators(), planning.plans, shape, self.device)
+        plan_NHD = self.denoise(noise, first_ND, last_ND, self.guide, temperature=planning.temperature)
+        plan_BHD = plan_NHD if planning.plans == 1 else best_of(plan_NHD, planning.plans, self.worth)
+        action_BHA, seen_BHS = self.normaliser.restore(plan_BHD).tensor_split([self.sizes.action], -1)
+        kept = self.layout.kept
+        return Plan(action_BHA, seen_BHS * self.deviation_Y[1:][kept] + self.mean_Y[1:][kept], seen.step)
+
+    @property
+    def guide(self) -> Guide | None:
+        """What plans are pushed by while they are denoised."""
+        planning = self.config.planning
+        if self.value is None:
+            return None
+        return Guide(self.worth, planning.guide_scale, planning.guide_steps, planning.guide_stop)
+
+    def worth(self, plan_NHD: Tensor, level_N: Tensor) -> Tensor:
+        """What plans of those levels of noise are worth, (N,)."""
+        worth_N: Tensor = self.value_average(plan_NHD, level_N)
+        return worth_N
+
+    def denoise(
+        self, noise: Callable[[], Tensor], first_ND: Tensor, last_ND: Tensor, guide: Guide | None, **chain: Any
+    ) -> Tensor:
+        """Plans (N, H, D) that begin and, where there is a goal, end there; `chain` is for `Diffusion.sample`."""
+        return self.process.sample(
             self.denoiser_average,
-            partial(own_noise, seen.own_generators(), planning.plans, shape, self.device),
+            noise,
             lambda plan_NHD: self.layout.clamp(plan_NHD, first_ND, last_ND),
             guide,
             bounded=self.normaliser.bounded,
-            temperature=planning.temperature,
+            **chain,
         )
-        if self.value is not None:
-            worth_BN = self.value_average(plan_NHD, levels_of(plan_NHD, 0)).view(-1, planning.plans)
-            plan_NHD = plan_NHD.unflatten(0, worth_BN.shape)[
-                torch.arange(len(worth_BN), device=self.device), worth_BN.argmax(1)
-            ]
-        action_BHA, seen_BHS = self.normaliser.restore(plan_NHD).tensor_split([self.sizes.action], -1)
-        kept = self.layout.kept
-        return Plan(action_BHA, seen_BHS * self.deviation_Y[1:][kept] + self.mean_Y[1:][kept], seen.step)
 
     def _as_step(self, observation_BO: Tensor) -> Tensor:
         """Observations as steps of plans (B, D), whose action says nothing."""
@@ -198,3 +212,10 @@ class Diffuser(Algorithm[DiffuserConfig]):
     def _average_of(self, network: nn.Module) -> Average:
         plan = self.config.plan
         return Average(network, plan.average_rate, plan.average_start, plan.average_every)
+
+
+def best_of(plan_NHD: Tensor, each: int, worth: Judge) -> Tensor:
+    """Of each so many plans the one that is worth most when it is finished, (N / each, H, D)."""
+    worth_BN = worth(plan_NHD, levels_of(plan_NHD, 0)).view(-1, each)
+    places = torch.arange(len(worth_BN), device=plan_NHD.device)
+    return plan_NHD.unflatten(0, worth_BN.shape)[places, worth_BN.argmax(1)]

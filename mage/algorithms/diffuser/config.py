@@ -105,10 +105,15 @@ class DiffuserConfig(AlgorithmConfig):
         data = self.determining()
         return {"plan": data["plan"], "goal": self.goal.columns, "training": data["training"]["diffusion"]}
 
+    @property
+    def tells_plans_apart(self) -> bool:
+        """Whether anything says which of several plans is best."""
+        return bool(self.training.value.steps)
+
     @model_validator(mode="after")
     def _check(self) -> DiffuserConfig:
         planning, goal = self.planning, self.goal
-        if planning.plans > 1 and not self.training.value.steps:
+        if planning.plans > 1 and not self.tells_plans_apart:
             raise ValueError(
                 f"planning.plans {planning.plans} needs a value to choose by; set training.value.steps, or "
                 "planning.plans=1"
