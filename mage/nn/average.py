@@ -1,12 +1,15 @@
-"""A copy of a module that follows it: the target networks of critics, the averaged weights of generative models."""
+"""Copies of a module: one that follows it (target networks, averaged weights), one of when it was at its best."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from mage.distributed import mean_of_workers
 
 
 class Average(nn.Module):
@@ -53,6 +56,52 @@ class Average(nn.Module):
     # no buffer: to read a counter that lies on a GPU is to wait for the GPU
     def get_extra_state(self) -> Tensor:
         """How often it was called, for the state_dict."""
+        return torch.tensor(self.calls)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Goes on counting from there."""
+        self.calls = int(state)
+
+
+class BestSoFar(nn.Module):
+    """A frozen copy of a module as it was at its lowest loss on what it does not learn from, looked at now and then.
+
+    Until the first look it is the module itself. Its weights, that loss and the number of calls are part of its
+    state_dict.
+
+    Args:
+        module: is copied, and not kept.
+        every: how many calls of `offer` lie between two looks.
+    """
+
+    lowest: Tensor
+
+    def __init__(self, module: nn.Module, every: int) -> None:
+        super().__init__()
+        self.module = copy.deepcopy(module).requires_grad_(False)
+        self.every, self.calls = every, 0
+        self.register_buffer("lowest", torch.tensor(float("inf")))
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the copy makes of it."""
+        return self.module(*args, **kwargs)
+
+    @torch.no_grad()
+    def offer(self, module: nn.Module, loss: Callable[[], Tensor]) -> None:
+        """Takes the module after a step of it, if it is looked at now and its loss () is lower than any before."""
+        self.calls += 1
+        if self.calls % self.every == 0:
+            found = mean_of_workers(loss())  # all workers have to choose the same
+            if found >= self.lowest:
+                return
+            self.lowest.copy_(found)
+        elif self.calls > self.every:
+            return
+        self.module.load_state_dict(module.state_dict())
+
+    # no buffer: to read a counter that lies on a GPU is to wait for the GPU
+    def get_extra_state(self) -> Tensor:
+        """How often it was offered the module, for the state_dict."""
         return torch.tensor(self.calls)
 
     def set_extra_state(self, state: Tensor) -> None:

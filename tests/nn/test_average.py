@@ -1,10 +1,10 @@
-"""A copy that follows a module, at a rate, from a call on, every so many calls."""
+"""Copies of a module: one that follows it, at a rate, from a call on, every so many calls; one of its best."""
 
 import pytest
 import torch
 from torch import nn
 
-from mage.nn.average import Average
+from mage.nn.average import Average, BestSoFar
 
 
 def constant(value: float) -> nn.Linear:
@@ -14,7 +14,7 @@ def constant(value: float) -> nn.Linear:
     return layer
 
 
-def weight(average: Average) -> float:
+def weight(average: Average | BestSoFar) -> float:
     return float(average(torch.tensor([[1.0, 0.0]])) / 2)  # one weight and the bias
 
 
@@ -70,3 +70,23 @@ def test_a_copy_is_not_trained_is_no_second_owner_of_the_module_and_moves_with_i
     assert {value.dtype for value in owner.double().parameters()} == {torch.float64}
     owner.average.follow(owner.module)
     assert owner.average.module.weight.grad is None
+
+
+def test_the_best_is_the_module_until_the_first_look_and_then_where_its_loss_was_lowest() -> None:
+    best, seen = BestSoFar(constant(0.0), every=2), list[float]()
+    losses = iter([torch.tensor(loss) for loss in (3.0, 4.0, 1.0, 2.0)])
+    for call in range(1, 9):
+        best.offer(constant(float(call)), lambda: next(losses))
+        seen.append(weight(best))
+    assert seen == [1, 2, 2, 2, 2, 6, 6, 6]
+    assert best.lowest == 1.0
+
+
+def test_the_best_is_saved_with_its_loss_and_its_count() -> None:
+    best, again = (BestSoFar(constant(0.0), every=2) for _ in range(2))
+    for value in (1.0, 2.0, 3.0):
+        best.offer(constant(value), lambda: torch.tensor(5.0))
+    again.load_state_dict(best.state_dict())
+    assert (weight(again), again.lowest.item(), again.calls) == (2.0, 5.0, 3)
+    again.offer(constant(4.0), lambda: torch.tensor(6.0))
+    assert weight(again) == 2.0
