@@ -142,6 +142,19 @@ class TestDiffuser(AlgorithmContract):
     )
 
 
+class TestRgg(AlgorithmContract):
+    algorithm = "rgg"
+    small = (
+        *TestDiffuser.small,
+        "planning.attribution=saliency",
+        "planning.attribution_weight=0.1",
+        "planning.replan_every=4",
+        "gap.plans=10",
+        "gap.restorations=2",
+        "gap.test_every=3",
+    )
+
+
 class TestDecisionDiffuser(AlgorithmContract):
     algorithm = "decision_diffuser"
     small = (
