@@ -25,7 +25,7 @@ import mage
 from benchmarks.table import cpu_name, environment_lines, markdown
 from mage import scenarios
 from mage.results import load, summary
-from mage.results.published import published
+from mage.results.published import algorithms_by_method, published
 
 ALGORITHMS = (
     "bc",
@@ -73,6 +73,7 @@ def main() -> None:
                 for scenario in options.scenarios:
                     measure(algorithm, scenario, seed, options)
     rows = pd.DataFrame([json.loads(file.read_text()) for file in sorted(options.out.glob("*/*/*/measured.json"))])
+    rows["said"] = rows["said"].where(rows["mean"].isna())  # else it is where the episodes are
     if options.csv:
         rows.to_csv(options.csv, index=False, float_format="%.6g")
     if options.costs:
@@ -155,7 +156,7 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
 
 def costs(rows: pd.DataFrame) -> pd.DataFrame:
     """What `mage.results.costs` has: a row an algorithm and scenario, whatever it scored."""
-    whole = rows[(rows["seed"] == 0) & (rows["evaluation_exit_code"] == 0) & ~rows["resumed"]]
+    whole = rows[(rows["seed"] == 0) & (rows["evaluation_exit_code"] == 0) & rows["resumed"].eq(False)]
     return pd.DataFrame(
         {
             "algorithm": whole["algorithm"],
@@ -175,7 +176,7 @@ def costs(rows: pd.DataFrame) -> pd.DataFrame:
 def published_score(scenario: str, algorithm: str) -> float | None:
     """The mean that the paper prints for an algorithm on a scenario of another recording, if it does."""
     cells = published(scenario)
-    own = cells[cells["method"].str.lower().str.replace("-", "_").str.replace(" ", "_") == algorithm]
+    own = cells[cells["method"].map(algorithms_by_method()) == algorithm]
     return None if own.empty else float(own["mean"].iloc[0])
 
 
