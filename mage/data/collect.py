@@ -10,7 +10,7 @@ RECORDERS: dict[str, Recorder] = {
     **dict.fromkeys(maze2d.MAZES, maze2d.recorder()),
     ogbench_pointmaze.SCENARIO: ogbench_pointmaze.RECORDER,
     ogbench_goals_pointmaze.SCENARIO: ogbench_goals_pointmaze.RECORDER,
-    maze_game.SCENARIO: maze_game.RECORDER,
+    **dict.fromkeys(maze_game.SCENARIOS, maze_game.RECORDER),
 }
 """Who records the data of which scenario."""
 

@@ -18,7 +18,7 @@ from mage.data import minari_writer
 from mage.data.environments import MAZE_GAME, make_environment, register_environments
 from mage.data.maze_controller import Cell, next_cells
 from mage.data.maze_game import MazeGame, collection
-from mage.data.maze_game.collection import RECORDER, SCENARIO
+from mage.data.maze_game.collection import RECORDER
 from mage.data.maze_game.drawing import COLOURS, PIXELS_A_CELL
 from mage.data.maze_game.environment import GOAL, GOLD, HALF_WIDTH, SILVER, START, WALLS, centre
 from mage.data.recording import Job
@@ -28,6 +28,7 @@ from mage.errors import MageError
 from mage.training.trainer import Trainer
 
 NEXT = next_cells(WALLS)
+SCENARIO, HIDDEN = "maze-game", "maze-game-hidden"
 DATASET = "mage/maze-game/random-v0"
 actions = st.tuples(*[st.floats(-1, 1) | st.sampled_from([-1.0, 0.0, 1.0])] * 2)
 
@@ -290,3 +291,21 @@ def test_a_policy_of_the_game_is_evaluated_like_any_other(
     assert episodes["return"].isin([0, 1, 2, 3]).all()
     assert episodes["length"].between(1, 120).all()
     np.testing.assert_allclose(episodes["success"].astype(float), episodes["return"] == 3)
+
+
+def test_the_hidden_game_is_the_same_game_and_does_not_tell_what_was_collected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown, hidden = (collection.play(Job(name, "mixed", 0, range(20))) for name in (SCENARIO, HIDDEN))
+    for one, other in zip(shown, hidden, strict=True):
+        np.testing.assert_array_equal(one.observations[:, :4], other.observations)
+        np.testing.assert_array_equal(one.actions, other.actions)
+        np.testing.assert_array_equal(one.rewards, other.rewards)
+    assert max(episode.rewards.sum() for episode in hidden) == 3
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    data = minari.load_dataset(RECORDER.collect(HIDDEN, 10, workers=1, reference_episodes=2))
+    environment = data.recover_environment(eval_env=True)
+    check_env(environment.unwrapped, skip_render_check=True)
+    start, _ = environment.reset(seed=0)
+    assert start.shape == data.observation_space.shape == (4,)
+    assert (floor(start[1]), floor(start[0])) == START and tuple(start[2:]) == tuple(centre(GOAL))

@@ -58,6 +58,7 @@ GAME: dict[str, Any] = with_graph(lengths(8, 12), **PAID, columns=(0, 1, 4, 5)) 
     "goal": {"columns": (2, 3), "velocity": ()},
     "acting": {"replan_every": None},
 }
+HIDDEN: dict[str, Any] = {"graph": {"columns": (0, 1)}}
 LONG: dict[str, Any] = {"high": {"denoising_steps": 64}, "low": {"denoising_steps": 64, "multipliers": (1, 4, 8)}}
 FAMILIES: dict[str, dict[str, Any]] = {
     "adroit": ADROIT,
@@ -69,6 +70,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("maze2d-umaze", "multi2d-umaze"), SHORT),
     **dict.fromkeys(("maze2d-large", "multi2d-large"), LARGE),
     "maze_game": GAME,
+    "maze-game-hidden": HIDDEN,
 }
 
 PRESETS: Presets = {

@@ -20,7 +20,7 @@ from mage.data.maze_game.environment import GOAL, GOLD, SILVER, START, STEP, WAL
 from mage.data.minari_writer import write_dataset
 from mage.data.recording import Job, Recorded, Recorder
 
-SCENARIO = "maze-game"
+SCENARIOS = ("maze-game", "maze-game-hidden")
 ACTION_NOISE_STD = 0.4
 
 Errand = Literal["silver", "gold", "goal"]
@@ -37,7 +37,7 @@ _STREAM = {"mixed": 0, "whole": 1, "random": 2}
 
 
 class Episode(NamedTuple):
-    """observations (T + 1, 6), actions (T, 2) and rewards (T,) float32, successes (T + 1,) bool."""
+    """observations (T + 1, 6), or (T + 1, 4), actions (T, 2) and rewards (T,) float32, successes (T + 1,) bool."""
 
     observations: np.ndarray
     actions: np.ndarray
@@ -46,22 +46,22 @@ class Episode(NamedTuple):
     seed: int
 
 
-def environment_spec(fixed: bool) -> EnvSpec:
+def environment_spec(scenario: str, fixed: bool) -> EnvSpec:
     """The game with random start and goal, or with the fixed ones of the evaluation."""
-    spec = registered_spec(scenarios.get(SCENARIO))
-    spec.kwargs = {"start": list(START), "goal": list(GOAL)} if fixed else {}
+    spec = registered_spec(scenarios.get(scenario))
+    spec.kwargs |= {"start": list(START), "goal": list(GOAL)} if fixed else {}
     return spec
 
 
 def play(job: Job) -> list[Episode]:
     """The episodes of a job."""
-    environment = _environment(fixed=job.behaviour != "mixed")
+    environment = _environment(job.scenario, fixed=job.behaviour != "mixed")
     return [_episode(job, environment, number) for number in job.episodes]
 
 
 @cache
-def _environment(fixed: bool) -> gym.Env:
-    return build(environment_spec(fixed), disable_env_checker=True)
+def _environment(scenario: str, fixed: bool) -> gym.Env:
+    return build(environment_spec(scenario, fixed), disable_env_checker=True)
 
 
 def _episode(job: Job, environment: gym.Env, number: int) -> Episode:
@@ -117,21 +117,22 @@ class Courier:
 def _write(recorded: Recorded[Episode]) -> None:
     seed, episodes, returns = recorded.seed, recorded.episodes, recorded.returns
     shares = 100 * np.bincount([round(episode.rewards.sum()) for episode in episodes], minlength=4) / len(episodes)
+    hidden = " The observation does not tell what has been collected." if episodes[0].observations.shape[1] == 4 else ""
     description = (
         f"{len(episodes)} episodes of the maze game (MAGE, Figure 3 and section B.4), recorded by MAGE on Ray (seed "
         f"{seed}): start and goal are random, the coins stay where they are. Errands along shortest paths with action "
         f"noise of standard deviation {ACTION_NOISE_STD}, then random tours; one episode in five sets out to play the "
-        f"whole game. Mean return {returns.data:.2f}; {shares[0]:.0f} % of the episodes return 0, {shares[1]:.0f} % 1, "
-        f"{shares[2]:.0f} % 2 and {shares[3]:.0f} % 3. Evaluation has a fixed start and goal, where random actions "
-        f"return {returns.random:.2f} and the noiseless controller {returns.controller:.2f}."
+        f"whole game.{hidden} Mean return {returns.data:.2f}; {shares[0]:.0f} % of the episodes return 0, "
+        f"{shares[1]:.0f} % 1, {shares[2]:.0f} % 2 and {shares[3]:.0f} % 3. Evaluation has a fixed start and goal, "
+        f"where random actions return {returns.random:.2f} and the noiseless controller {returns.controller:.2f}."
     )
     write_dataset(
         recorded.dataset_id,
         map(_columns, episodes),
-        environment_spec(fixed=False),
+        environment_spec(recorded.scenario, fixed=False),
         returns.reference_scores,
         description,
-        evaluation_environment=environment_spec(fixed=True),
+        evaluation_environment=environment_spec(recorded.scenario, fixed=True),
         algorithm="mage.data.maze_game",
         metadata=returns.metadata(),
     )

@@ -45,9 +45,9 @@ class MazeGame(gym.Env[np.ndarray, np.ndarray]):
     The goal then ends the episode, with `success` in the info; the time limit is the specification's. A coin or goal
     that is not due yet is passed without effect.
 
-    An observation is x, y, the goal's x, y, and whether silver and gold are collected. The flags are no luxury: without
-    them two episodes could be at the same place with different ways to go, and no policy of the observation alone (BC,
-    MAGE) could play the game. Where the coins lie is never shown; it is the same in every episode.
+    An observation is x, y, the goal's x, y, and whether silver and gold are collected. Without these flags two episodes
+    can be at the same place with different ways to go, and no policy of the observation alone (BC, MAGE) can play the
+    game from its rules: that is `hides_coins`. Where the coins lie is never shown; it is the same in every episode.
 
     An action in [-1, 1]^2 moves the agent by up to half a cell in x, then in y; it slides along walls. The ground is
     slippery: Gaussian noise with a standard deviation of 0.1 is added to the action.
@@ -56,16 +56,22 @@ class MazeGame(gym.Env[np.ndarray, np.ndarray]):
         start: cell of the agent at the beginning, anywhere in it that the agent fits; by default a random free one.
         goal: its cell; by default a random free one. Random cells are neither a coin's nor each other's.
         render_mode: None or `rgb_array`.
+        hides_coins: an observation has the two positions only.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012 - Gymnasium's own declaration
 
     def __init__(
-        self, start: Sequence[int] | None = None, goal: Sequence[int] | None = None, render_mode: str | None = None
+        self,
+        start: Sequence[int] | None = None,
+        goal: Sequence[int] | None = None,
+        render_mode: str | None = None,
+        hides_coins: bool = False,
     ) -> None:
         height, width = len(WALLS), len(WALLS[0])
-        high = np.array([width, height, width, height, 1, 1], np.float32)
-        self.observation_space = spaces.Box(np.zeros(6, np.float32), high)
+        self._shown = 4 if hides_coins else 6
+        high = np.array([width, height, width, height, 1, 1], np.float32)[: self._shown]
+        self.observation_space = spaces.Box(np.zeros_like(high), high)
         self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
         self.render_mode = render_mode
         self._fixed: dict[str, Sequence[int] | None] = {"start": start, "goal": goal}
@@ -117,7 +123,8 @@ class MazeGame(gym.Env[np.ndarray, np.ndarray]):
         return due and self._success
 
     def _observation(self) -> np.ndarray:
-        return np.array([*self._position, *centre(self._goal), self._silver, self._gold], dtype=np.float32)
+        whole = np.array([*self._position, *centre(self._goal), self._silver, self._gold], dtype=np.float32)
+        return whole[: self._shown]
 
     def _choose_cells(self, wanted: Mapping[str, Any]) -> tuple[Cell, Cell]:
         """Start and goal: as wanted, else drawn; drawing both each time keeps the seed's other numbers the same."""
