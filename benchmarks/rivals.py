@@ -41,6 +41,12 @@ ALGORITHMS = (
     "hiql",
     "tt",
     "cql",
+    "carp",
+    "diffuser",
+    "rgg",
+    "decision_diffuser",
+    "hierarchical_diffuser",
+    "hdmi_style",
 )
 SCENARIOS = (
     "pen-expert",
