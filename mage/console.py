@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mage import scenarios
 from mage.files import as_path
 from mage.scenarios import Scenario
+from mage.words import cell
 
 if TYPE_CHECKING:
     import numpy as np
@@ -286,15 +287,6 @@ def print_comparison(comparison: pd.DataFrame) -> None:
             print(f"{row['scenario']}: no scenario of the paper.")
         elif row["dataset_id"] != scenarios.get(row["scenario"]).published_dataset_id:
             print(f"{row['scenario']}: measured on {row['dataset_id']}, which is not the published data.")
-
-
-def cell(value: Any, is_measure: bool = False) -> str:
-    """A value as people write it; unknown numbers are `-`."""
-    if value is None or value != value:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:.1f}" if is_measure else f"{value:.6g}"
-    return ", ".join(map(cell, value)) if isinstance(value, tuple | list) else str(value)
 
 
 def _comparison_row(row: dict[Any, Any]) -> tuple[str, ...]:

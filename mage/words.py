@@ -58,6 +58,17 @@ def estimate(mean: float | None, error: float | None, missing: str = "-", sign: 
     return f"{rounded:{sign}.1f}" + ("" if error is None or math.isnan(error) else f" ± {error:.1f}")
 
 
+def cell(value: Any, is_measure: bool = False) -> str:
+    """A value of a table as people write it, measures with one digit behind the point; what is unknown is `-`."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(cell, value))
+    if value is None or type(value).__name__ == "NAType" or value != value:  # pandas is not imported for it
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.1f}" if is_measure else f"{value:.6g}"
+    return str(value)
+
+
 def in_short(point: Mapping[str, Any]) -> str:
     """A point of the space for people: `num_scales=4 scales=[1,4]`; of a variant its name."""
     if set(point) == {"variant"}:

@@ -1,9 +1,10 @@
 """How single values, errors and configurations are written."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from mage.words import SEPARATOR, estimate, first_line, in_short, plain, sentence_of, short_name
+from mage.words import SEPARATOR, cell, estimate, first_line, in_short, plain, sentence_of, short_name
 
 
 @pytest.mark.parametrize(
@@ -39,3 +40,20 @@ def test_a_configuration_of_many_names_is_told_by_the_first() -> None:
     assert short_name("MAGE K=8") == "MAGE K=8"
     assert short_name(SEPARATOR.join(["MAGE K=8", "MAGE", "MAGE depth=8"])) == "MAGE K=8 (+2 equal)"
     assert in_short({"variant": "bc = bc again"}) == "bc (+1 equal)"
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (None, "-"),
+        (pd.NA, "-"),
+        (float("nan"), "-"),
+        ([1, None], "1, -"),
+        (1e-7, "1e-07"),
+        (True, "True"),
+        ("a|b", "a|b"),
+    ],
+)
+def test_a_cell_of_a_table_reads_well(value: object, written: str) -> None:
+    assert cell(value) == written
+    assert cell(12.345, is_measure=True) == "12.3"

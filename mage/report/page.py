@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
@@ -21,37 +21,26 @@ from jinja2 import Environment, StrictUndefined
 from mage import __version__
 from mage.errors import MageError
 from mage.files import as_path, write_text
-from mage.report.pictures import as_data_uri, draw_budget, draw_curves, draw_intervals
+from mage.report.gallery import pictures
 from mage.report.run_files import RunFiles, fingerprints, read_files, training_command
 from mage.results import (
     aggregate,
-    budget,
     compare,
     improvement,
     load,
     load_failures,
     load_trials,
     method_table,
-    profile,
     summary,
     warnings,
 )
 from mage.results.failures import FAILURE_COLUMNS, unfinished
 from mage.results.method_table import NOTE
-from mage.results.plots import draw_parameters
-from mage.results.profile_plot import draw_profiles
 from mage.results.store import TRIAL_COLUMNS
-from mage.results.variant_plot import draw_variants
-from mage.words import estimate, short_name
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from mage.words import cell, estimate
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 PAGE = "index.html"
-MOST_CURVES = 60
-"""Trainings whose loss curves are drawn."""
-
 BEST = " *"
 """At the end of a cell, which the template then shows in bold."""
 
@@ -64,15 +53,6 @@ class Table:
 
     columns: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture, and what it shows in words, for who does not see it."""
-
-    uri: str
-    alt: str
-    caption: str
 
 
 def write_report(
@@ -135,7 +115,7 @@ def gather(location: str | Path, by: str | None, seed: int) -> dict[str, Any]:
         "improvement": _or_none(lambda: _improvement(results, by, seed, failures)) if scored else None,
         "comparison": _or_none(lambda: _comparison(results, failures)),
         "configurations": _configurations(results, failures),
-        "pictures": _pictures(results, cells, trials, files, by, seed, failures),
+        "pictures": pictures(results, cells, trials, files, by, seed, failures),
         "failures": _failures(failures),
         "unfinished": unfinished(location),
         "warnings": warnings(results),
@@ -149,16 +129,16 @@ def _scores(cells: pd.DataFrame) -> Table:
     scenarios = tuple(sorted(cells["scenario"].unique()))
     rows = []
     for method, own in cells.groupby("method"):
-        known = {cell["scenario"]: cell for cell in own.to_dict("records")}
-        rows.append((str(method), *(_cell(known.get(name)) for name in scenarios)))
+        known = {score["scenario"]: score for score in own.to_dict("records")}
+        rows.append((str(method), *(_score(known.get(name)) for name in scenarios)))
     return Table(("method", *scenarios), rows)
 
 
-def _cell(cell: Mapping[Any, Any] | None) -> str:
-    if cell is None:
+def _score(score: Mapping[Any, Any] | None) -> str:
+    if score is None:
         return "-"
-    failed = f" ({cell['failed']} of {cell['runs']} failed)" if cell["failed"] else ""
-    return f"{_within(cell, 'mean', '')}{failed}{BEST if cell['is_best'] else ''}"
+    failed = f" ({score['failed']} of {score['runs']} failed)" if score["failed"] else ""
+    return f"{_within(score, 'mean', '')}{failed}{BEST if score['is_best'] else ''}"
 
 
 def _within(row: Mapping[Any, Any], name: str, prefix: str, digits: int = 1) -> str:
@@ -196,78 +176,17 @@ def _comparison(results: pd.DataFrame, failures: pd.DataFrame) -> Table | None:
     if all(set(row[4:]) == {"-"} for row in rows):
         return None
     names = ("scenario", "algorithm", "dataset", "measured", "published", "MAGE published", "best other published")
-    return Table(names, [tuple(map(_text, row)) for row in rows])
+    return Table(names, [tuple(map(cell, row)) for row in rows])
 
 
 def _configurations(results: pd.DataFrame, failures: pd.DataFrame) -> Table:
     table = summary(results, failures).drop(columns="iqm")
     digits = {"mean", "standard_error", "iqm_episodes", "success_rate", "mean_return"}
     rows = [
-        tuple(_text(value, name in digits) for name, value in row.items())
+        tuple(cell(value, name in digits) for name, value in row.items())
         for row in table[["config_hash", *table.columns.drop("config_hash")]].to_dict("records")
     ]
     return Table(("configuration", *(str(name) for name in table.columns.drop("config_hash"))), rows)
-
-
-def _pictures(
-    results: pd.DataFrame,
-    cells: pd.DataFrame,
-    trials: pd.DataFrame,
-    files: RunFiles,
-    by: str | None,
-    seed: int,
-    failures: pd.DataFrame,
-) -> list[Picture]:
-    swept = [name for name in trials.columns if name not in TRIAL_COLUMNS]
-    curves = dict(list(files.curves.items())[:MOST_CURVES])
-    of = f"{len(curves)} of {len(files.curves)}" if len(curves) < len(files.curves) else f"all {len(curves)}"
-    wanted: list[tuple[bool, Callable[[], Any], str, str]] = [
-        (
-            len(cells) > 0,
-            lambda: draw_intervals(cells),
-            "Scores and their intervals",
-            "A panel a scenario, a point a method: mean over training seeds and its 95 % bootstrap interval; the "
-            "numbers are in the table of scores.",
-        ),
-        (
-            len(cells) > 0,
-            lambda: draw_profiles(profile(results, by=by, seed=seed, failures=failures)),
-            "Performance profiles",
-            "For each threshold, the share of a method's runs that score above it, scenarios weighed alike; the band "
-            "is the 95 % bootstrap interval.",
-        ),
-        (
-            "variant" in swept,
-            lambda: _draw_named(trials),
-            "Scores of the variants",
-            "A panel a scenario, a line a variant: score with its standard error over training seeds; a cross failed.",
-        ),
-        (
-            bool(set(swept) - {"variant"}),
-            lambda: draw_parameters(trials.drop(columns="variant", errors="ignore")),
-            "Score against each swept field",
-            "A panel a field and scenario, a point a trial with its standard error; the line joins the means of each "
-            "value, a cross failed.",
-        ),
-        (
-            len(trials) > 1,
-            lambda: draw_budget(budget(trials)),
-            "What tuning buys",
-            "The expected best score of so many configurations out of those tried; one that failed counts as 0.",
-        ),
-        (
-            any("loss" in row for rows in curves.values() for row in rows),
-            lambda: draw_curves(curves),
-            "Learning curves of all stages",
-            f"A panel a stage, a line a training: its loss as metrics.jsonl has it, of {of} trainings.",
-        ),
-    ]
-    return [Picture(as_data_uri(draw()), alt, caption) for is_there, draw, caption, alt in wanted if is_there]
-
-
-def _draw_named(trials: pd.DataFrame) -> Figure:
-    named = trials.dropna(subset=["variant"])
-    return draw_variants(named.assign(variant=named["variant"].map(short_name)))
 
 
 def _failures(failures: pd.DataFrame) -> Table | None:
@@ -275,7 +194,7 @@ def _failures(failures: pd.DataFrame) -> Table | None:
         return None
     swept = [name for name in failures.columns if name not in FAILURE_COLUMNS]
     columns = ("trial_id", "scenario", "algorithm", *swept, "training_seed", "error", "log")
-    return Table(tuple(map(str, columns)), [tuple(map(_text, row)) for row in failures[list(columns)].to_numpy()])
+    return Table(tuple(map(str, columns)), [tuple(map(cell, row)) for row in failures[list(columns)].to_numpy()])
 
 
 def _policies(files: RunFiles) -> list[dict[str, Any]]:
@@ -298,7 +217,7 @@ def _fingerprints(files: RunFiles) -> Table | None:
 
 def _versions(results: pd.DataFrame, files: RunFiles) -> Table:
     rows = {
-        (str(scenario), _text(version))
+        (str(scenario), cell(version))
         for scenario, version in results[["scenario", "environment_version"]].itertuples(index=False, name=None)
     }
     told = [(scenario, "environment", version) for scenario, version in sorted(rows)]
@@ -312,13 +231,3 @@ def _or_none(make: Callable[[], Table | None]) -> Table | None:
     with suppress(MageError):
         return make()
     return None
-
-
-def _text(value: Any, is_measure: bool = False) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_text, value))
-    if value is None or value is pd.NA or value != value:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:.1f}" if is_measure else f"{value:.6g}"
-    return str(value)
