@@ -18,7 +18,7 @@ import pandas as pd
 import ray
 from ray import tune
 from ray.train import Checkpoint
-from ray.tune.integration.ray_train import TuneReportCallback
+from ray.train.v2.api.callback import UserCallback
 
 from mage.config import AlgorithmConfig, make_config, with_field
 from mage.data.trajectories import Trajectories
@@ -68,13 +68,16 @@ class TrialSettings:
         return with_point(self.config, point)
 
 
-class ForwardEvaluations(TuneReportCallback):
-    """Passes the reports that carry a score on to Tune; a report without one would end the whole experiment."""
+class ForwardEvaluations(UserCallback):
+    """Passes the reports that carry a score on to Tune; a report without one would end the whole experiment.
+
+    Ray's own TuneReportCallback starts a process for a queue, for controllers that run elsewhere.
+    """
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Checkpoint | None) -> None:
-        """Called in the trial's driver when all workers have reported."""
+        """Called in the trial's process when all workers have reported."""
         if METRIC in metrics[0]:
-            super().after_report(run_context, metrics, checkpoint)
+            tune.report(metrics[0])
 
 
 def run_trial(point: Mapping[str, Any], settings: TrialSettings) -> None:
@@ -120,7 +123,7 @@ def _train_and_evaluate(
         trial=trial,
         evaluations=settings.evaluations,
         score=intermediate_score,
-        callbacks=[ForwardEvaluations()] if settings.evaluations else [],  # it starts a process
+        callbacks=[ForwardEvaluations()],
     )
     actors, gpus = settings.crew.actors, settings.crew.gpus
     teller.tell(Message(f"trained; {actors} actor(s) evaluate it", doing="evaluating"))
