@@ -22,6 +22,9 @@ PIP_LOCKS = awk -F== '/^[A-Za-z]/ { at[tolower($$1)] = $$0 } END { for (name in 
 TORCH := $(shell grep '^torch==' requirements/lock.txt)
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 
+# Tests start hundreds of Pythons: what they import is compiled once, not by each of them.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help install cluster optional docs sweep test test-fast lint format clean
 
 help: ## Show this list

@@ -14,6 +14,7 @@ import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,7 @@ def _own_packages(environment_spec: str) -> list[str]:
     return ["ogbench"] if spec.id == GOAL_MAZE else _distributions(str(spec.entry_point).split(":")[0].split(".")[0])
 
 
+@cache
 def _distributions(module: str) -> list[str]:
     """The installed packages that a top-level module is of; ours may stand in a folder that is none."""
     return [module] if module == OURS else packages_distributions().get(module, [])

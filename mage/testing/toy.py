@@ -108,6 +108,13 @@ def toy_data() -> Trajectories:
     )
 
 
+def briefly(task: Task, steps: int = 10) -> Task:
+    """The task with episodes of so many steps."""
+    spec = gym.envs.registration.EnvSpec.from_json(task.environment_spec)
+    spec.max_episode_steps = steps
+    return task.model_copy(update={"environment_spec": spec.to_json()})
+
+
 def _toy_task(spec: gym.envs.registration.EnvSpec) -> Task:
     return Task(
         scenario="maze2d-umaze",

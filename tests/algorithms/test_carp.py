@@ -391,6 +391,7 @@ def two_sines() -> Trajectories:
     return replace(made, actions=torch.cat([wave_NA, -wave_NA]).numpy(), task=task)
 
 
+@pytest.mark.slow
 def test_two_chunks_that_a_sign_tells_apart_are_both_reproduced() -> None:
     changes = ["predictor.average_decay=0.9", "predictor.drop_path=0", "tokenizer.code_dim=8"]
     for name, steps in (("tokenizer", 150), ("predictor", 60)):
@@ -409,6 +410,7 @@ def test_two_chunks_that_a_sign_tells_apart_are_both_reproduced() -> None:
     assert 1 < float(told["codes_used"]) <= V
 
 
+@pytest.mark.slow
 def test_every_scale_leaves_less_of_the_latents_that_were_learned() -> None:
     model, walk_BNA = tokenizers(values=1), random(32, 16, 1).cumsum(1) / 4
     adam = torch.optim.Adam(model.parameters(), 0.01)

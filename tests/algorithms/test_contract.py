@@ -24,6 +24,7 @@ class TestMage(AlgorithmContract):
         "transformer.depth=1",
         "transformer.dropout=0.1",
     )
+    learning_steps = 60
 
 
 class TestMageSampledByValue(TestMage):
@@ -84,6 +85,7 @@ class TestDiffusionQl(AlgorithmContract):
         "diffusion_ql.candidates=4",
         "diffusion_ql.average_start=2",
     )
+    learning_steps = 80
     falls = "cloning_loss"
 
 
@@ -98,6 +100,7 @@ class TestTt(AlgorithmContract):
         "search.horizon=2",
         "search.beam=2",
     )
+    learning_steps = 80
 
 
 class TestTap(AlgorithmContract):
@@ -114,6 +117,7 @@ class TestTap(AlgorithmContract):
         "search.beam=3",
         "search.expand=2",
     )
+    learning_steps = 80
 
 
 class TestCarp(AlgorithmContract):
@@ -140,6 +144,7 @@ class TestDiffuser(AlgorithmContract):
         "plan.multipliers=[1,2]",
         "planning.plans=2",
     )
+    learning_steps = 60
 
 
 class TestRgg(AlgorithmContract):
@@ -153,6 +158,7 @@ class TestRgg(AlgorithmContract):
         "gap.restorations=2",
         "gap.test_every=3",
     )
+    learning_steps = 60
 
 
 class TestDecisionDiffuser(AlgorithmContract):
@@ -181,6 +187,7 @@ class TestHierarchicalDiffuser(AlgorithmContract):
         "low.multipliers=[1,2]",
         "acting.plans=2",
     )
+    learning_steps = 60
 
 
 class TestHdmiStyle(AlgorithmContract):
@@ -199,6 +206,7 @@ class TestHdmiStyle(AlgorithmContract):
         "low.multipliers=[1,2]",
         "inverse_dynamics.hidden_dim=16",
     )
+    learning_steps = 60
 
 
 class TestHiql(AlgorithmContract):
@@ -213,6 +221,7 @@ class TestHiql(AlgorithmContract):
         "goal.velocity=[4,5]",
         "training.hierarchy.learning_rate=0.003",
     )
+    learning_steps = 80
     falls = "action_error"  # its losses are weighted by advantages, which grow
 
 

@@ -75,6 +75,7 @@ def share_up(agent: DecisionDiffuser, asked: float) -> float:
     return float((plan.seen_BHS[:, -1, 0] > agent._states(torch.zeros(1, 1))[0, 0]).float().mean())
 
 
+@pytest.mark.slow
 def test_what_is_asked_for_is_what_is_planned_and_done() -> None:
     agent = of_two_ways()
     assert share_up(agent, 5.0) > 0.9

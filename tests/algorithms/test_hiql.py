@@ -68,6 +68,7 @@ def walker() -> Hiql:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("goal", [0, 10, 19])
 def test_values_fall_with_the_distance_and_are_0_at_the_goal(walker: Hiql, goal: int) -> None:
     with torch.no_grad():
@@ -83,6 +84,7 @@ def test_values_fall_with_the_distance_and_are_0_at_the_goal(walker: Hiql, goal:
     assert (values[distance == AHEAD] > 2.0 * shortest).all()
 
 
+@pytest.mark.slow
 def test_subgoals_are_the_representation_of_a_state_ahead_on_the_way(walker: Hiql) -> None:
     for state, goal in [(2, 19), (10, 0), (15, 3)]:
         here = places()[state].expand(STATES, -1)
@@ -93,6 +95,7 @@ def test_subgoals_are_the_representation_of_a_state_ahead_on_the_way(walker: Hiq
         assert 0 < abs(found - state) <= AHEAD + 1 and abs(found - best) <= AHEAD, (state, goal, found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("start", "goal"), [(0, 19), (19, 0), (4, 12)])
 def test_it_goes_to_the_goal_that_is_shown_by_the_shortest_way(walker: Hiql, start: int, goal: int) -> None:
     state = start

@@ -191,6 +191,7 @@ def corrupted(count: int, generator: torch.Generator) -> Judged:
     return Judged(0.8 * torch.sin(phase_N11 + time_1H1) + noise_NHD, noise_NHD[..., 1:].pow(2).sum((1, 2)) / 4 - 1)
 
 
+@pytest.mark.slow
 def test_how_corrupted_plans_are_is_learned_and_seen_in_others() -> None:
     sizes = ["plan.horizon=8", "plan.padding=last", "plan.multipliers=[2]", "plan.denoising_steps=20"]
     agent, generator = rgg_of(trainer(*MAZE, *sizes)), random()

@@ -36,6 +36,7 @@ CHANGES = [
     f"training.transformer.steps={STEPS}",
     "training.checkpoint_every=100",
     "training.log_every=50",
+    "evaluation.inspection_episodes=0",
 ]
 PATIENCE = 1500
 # the script on a head without CPUs and two nodes with one each; at its end Ray would miss the node that was killed

@@ -90,7 +90,7 @@ def test_one_gpu_trains_the_next_trial_while_the_last_one_is_evaluated(
 def test_two_gpu_nodes_train_a_trial_of_two_workers_and_the_next_waits_its_turn(
     cluster: str, tiny_maze_here: Path, tmp_path: Path
 ) -> None:
-    options = ("--workers", "2", "--backend", "gloo", "--episodes", "4")
+    options = ("--workers", "2", "--backend", "gloo", "--actors", "1", "--episodes", "2")
     lines = run_sweep(cluster, tmp_path / "run", *options)
     assert any("on 2 nodes of 8 CPUs and 1 GPU: 1 trial trains at a time" in line for line in lines)
     assert set(pd.read_parquet(tmp_path / "run" / "trials.parquet")["status"]) == {"finished"}

@@ -14,6 +14,9 @@ from mage.data.trajectories import Trajectories
 from mage.training.trainer import Trainer
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def trainer(tiny_maze: Trajectories, tiny_config: AlgorithmConfig) -> Trainer:
     """Trained long enough to have learned something: I(Z), three scales, L_cond."""

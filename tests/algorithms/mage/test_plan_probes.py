@@ -16,6 +16,9 @@ from tests.algorithms.mage.builders import random
 from tests.algorithms.mage.forks import trained_at_the_fork
 
 
+pytestmark = pytest.mark.slow
+
+
 def agent_of(trainer: Trainer) -> Mage:
     agent = trainer.policy().agent
     assert isinstance(agent, Mage)

@@ -250,6 +250,7 @@ def test_the_condition_loss_judges_the_first_state_and_the_return_where_it_is_to
         torch.testing.assert_close(learning.condition_loss(latent_BLC, condition_BY), expected)
 
 
+@pytest.mark.slow
 def test_the_condition_error_rises_when_the_latents_are_those_of_other_windows(tiny_trainer: Trainer) -> None:
     # else the decoder would read the condition off somewhere else, and the loss would teach the transformer nothing
     stages = ["training.autoencoder.steps=200", "training.transformer.steps=150", "training.inverse_dynamics.steps=0"]
