@@ -13,7 +13,6 @@ from mage.config import AlgorithmConfig, make_config
 from mage.data.trajectories import Trajectories
 from mage.training.trainer import Trainer
 
-
 pytestmark = pytest.mark.slow
 
 

@@ -15,7 +15,6 @@ from mage.training.trainer import Trainer
 from tests.algorithms.mage.builders import random
 from tests.algorithms.mage.forks import trained_at_the_fork
 
-
 pytestmark = pytest.mark.slow
 
 

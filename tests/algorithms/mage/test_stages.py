@@ -330,6 +330,7 @@ def test_i_of_the_coarsest_scale_learns_on_it_in_stage_1_and_2b(tiny_trainer: Tr
     torch.testing.assert_close(last.loss(INDICES, generator())[0], expected)
 
 
+@pytest.mark.slow
 def test_where_the_data_goes_two_ways_the_action_is_that_of_the_plan() -> None:
     trainer = trained_at_the_fork()
     agent = trainer.policy().agent
