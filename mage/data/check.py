@@ -16,7 +16,7 @@ from mage.data.known_issues import score_warning
 from mage.data.minari_source import read_dataset
 from mage.data.precision import notes_on
 from mage.data.sources import combine, obtain
-from mage.data.trajectories import Task, Trajectories, returns_to_go, target_return
+from mage.data.trajectories import Task, Trajectories, target_return
 from mage.errors import MageError
 from mage.scenarios import Scenario
 
@@ -160,9 +160,7 @@ def _lengths(trajectories: Trajectories, limit: int | None) -> Check:
 
 def _target(trajectories: Trajectories) -> Check:
     task, target = trajectories.task, target_return(trajectories)
-    starts = returns_to_go(trajectories.rewards, trajectories.episode_starts, task.discount)[
-        trajectories.episode_starts[:-1]
-    ]
+    starts = trajectories.returns_to_go[trajectories.episode_starts[:-1]]
     text = f"{target:.6g}, the {task.target_return_quantile:g} quantile of the returns-to-go"
     reached = 100.0 * float((starts >= target).mean())
     if reached == 0:  # usual: it is a quantile over all steps, and stays the target at every step

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mage.data.trajectories import Statistics, Trajectories, returns_to_go
+from mage.data.trajectories import Statistics, Trajectories
 
 LOST_SHARE = 0.01
 """Of what a value spreads over: coarser steps of single precision are told."""
@@ -99,7 +99,7 @@ def _on_faint_observations(trajectories: Trajectories, statistics: Statistics, d
 
 
 def _on_returns(trajectories: Trajectories, dataset: str) -> Sequence[str]:
-    returns = returns_to_go(trajectories.rewards, trajectories.episode_starts, trajectories.task.discount)
+    returns = trajectories.returns_to_go
     spread, step = float(np.ptp(returns)), float(_step(np.abs(returns).max()))
     if not 0 < spread * LOST_SHARE < step:
         return ()

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mage.data.trajectories import Statistics, Trajectories, returns_to_go
+from mage.data.trajectories import Statistics, Trajectories
 from mage.errors import MageError
 
 
@@ -38,7 +38,7 @@ class Steps:
 
     def __init__(self, trajectories: Trajectories, statistics: Statistics, device: torch.device | str = "cpu") -> None:
         starts = trajectories.episode_starts
-        returns = returns_to_go(trajectories.rewards, starts, trajectories.task.discount)
+        returns = trajectories.returns_to_go
         low, high = returns.min(), returns.max()
         self.discount, self._device = trajectories.task.discount, torch.device(device)
         self._return_N = self._place(returns)

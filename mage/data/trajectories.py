@@ -99,6 +99,11 @@ class Trajectories:
         """Undiscounted return of each episode, (E,) float64."""
         return np.add.reduceat(self.rewards.astype(np.float64), self.episode_starts[:-1])
 
+    @cached_property
+    def returns_to_go(self) -> np.ndarray:
+        """Of every step, discounted as the task says, (N,) float32."""
+        return returns_to_go(self.rewards, self.episode_starts, self.task.discount)
+
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
@@ -111,7 +116,7 @@ class Statistics:
 
     @classmethod
     def from_trajectories(cls, trajectories: Trajectories) -> "Statistics":
-        returns = returns_to_go(trajectories.rewards, trajectories.episode_starts, trajectories.task.discount)
+        returns = trajectories.returns_to_go
         if not np.isfinite(returns).all():
             raise MageError(
                 f"The returns of the dataset {trajectories.task.dataset_id} are beyond single precision; record its "
@@ -128,11 +133,6 @@ class Statistics:
     def to_dict(self) -> dict[str, list[float]]:
         """Plain lists, for JSON; from_dict gives the same numbers back."""
         return {name: value.tolist() for name, value in vars(self).items()}
-
-    def normalise(self, return_to_go: np.ndarray, observations: np.ndarray) -> np.ndarray:
-        """Returns (B,) and observations (B, S) -> the rows (B, 1 + S) that a model reads, return-to-go first."""
-        returns = (np.asarray(return_to_go, dtype=np.float32)[:, None] - self.return_to_go_mean) / self.return_to_go_std
-        return np.concatenate([returns, (observations - self.observation_mean) / self.observation_std], axis=1)
 
 
 def returns_to_go(rewards: np.ndarray, episode_starts: np.ndarray, discount: float) -> np.ndarray:
@@ -160,11 +160,10 @@ def target_return(trajectories: Trajectories, quantile: float | None = None, of_
 
     Over all steps, for a target that stays; `of_episodes` over the first steps only, for one that is decremented.
     """
-    task = trajectories.task
-    quantile = task.target_return_quantile if quantile is None else quantile
+    quantile = trajectories.task.target_return_quantile if quantile is None else quantile
     if not 0.0 <= quantile <= 1.0:
         raise MageError(f"The quantile of the target return is {quantile}; it has to lie between 0 and 1.")
-    returns = returns_to_go(trajectories.rewards, trajectories.episode_starts, task.discount)
+    returns = trajectories.returns_to_go
     return float(np.quantile(returns[trajectories.episode_starts[:-1]] if of_episodes else returns, quantile))
 
 

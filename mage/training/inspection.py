@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mage.data.trajectories import describe, returns_to_go
+from mage.data.trajectories import describe
 from mage.inspection.document import INSPECTION_VERSION
 from mage.nn.ceiling import QUANTILE
 from mage.training.artefacts import History
@@ -71,7 +71,7 @@ def ceiling(trainer: Trainer, target: float) -> dict[str, Any]:
 def targets(trainer: Trainer) -> list[dict[str, float]]:
     """Quantiles of the training returns: of all steps, or of whole episodes for a target that is decremented."""
     trajectories = trainer.trajectories
-    returns = returns_to_go(trajectories.rewards, trajectories.episode_starts, trajectories.task.discount)
+    returns = trajectories.returns_to_go
     if trainer.config.target_return_rule == "decremented":
         returns = returns[trajectories.episode_starts[:-1]]
     values = np.quantile(returns, QUANTILES).tolist()

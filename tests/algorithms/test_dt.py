@@ -18,7 +18,7 @@ from mage.data.trajectories import Statistics, Trajectories
 from mage.interface import Policy, Sizes
 from tests.algorithms.mage.builders import random
 from tests.config.messages import message_of
-from tests.data.builders import make_trajectories
+from tests.data.builders import make_trajectories, normalised
 
 CONTEXT, OBSERVATION_SIZE, ACTION_SIZE = 5, 3, 1
 SMALL = DecisionTransformerNetworkConfig(depth=2, embed_dim=16, num_heads=2, context=CONTEXT, max_episode_steps=12)
@@ -111,7 +111,7 @@ def test_acting_step_by_step_is_the_pass_over_the_window() -> None:
     acting = policy(trajectories)
     acting.reset()
     actions = np.stack([acting.act(observations[t : t + 1], targets[t : t + 1]) for t in range(CONTEXT)], 1)
-    condition_BHY = torch.from_numpy(acting.statistics.normalise(targets, observations))[None]
+    condition_BHY = torch.from_numpy(normalised(acting.statistics, targets, observations))[None]
     with torch.no_grad():
         whole_BHA = network()(condition_BHY, torch.from_numpy(actions), torch.arange(CONTEXT)[None])
     np.testing.assert_allclose(actions, whole_BHA, atol=1e-5)

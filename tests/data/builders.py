@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium import spaces
 from minari.data_collector import EpisodeBuffer
 
-from mage.data.trajectories import Task, Trajectories
+from mage.data.trajectories import Statistics, Task, Trajectories
 
 
 def make_task(**changes: Any) -> Task:
@@ -77,3 +77,10 @@ def stack(samples: list[Any]) -> Any:
     if isinstance(samples[0], dict):
         return {key: stack([sample[key] for sample in samples]) for key in samples[0]}
     return np.stack(samples)
+
+
+def normalised(statistics: Statistics, returns: np.ndarray, observations: np.ndarray) -> np.ndarray:
+    """Returns (B,) and observations (B, S) -> the rows (B, 1 + S) that a model reads, return-to-go first."""
+    return_B1 = (returns.astype(np.float32)[:, None] - statistics.return_to_go_mean) / statistics.return_to_go_std
+    observation_BS = (observations - statistics.observation_mean) / statistics.observation_std
+    return np.concatenate([return_B1, observation_BS], axis=1)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from mage.data.steps import Steps
 from mage.data.trajectories import Statistics, returns_to_go
 from mage.errors import MageError
-from tests.data.builders import make_trajectories
+from tests.data.builders import make_trajectories, normalised
 
 IDENTITY = Statistics(np.zeros(3, np.float32), np.ones(3, np.float32), np.zeros(1, np.float32), np.ones(1, np.float32))
 
@@ -57,7 +57,7 @@ def test_rows_normalised_as_they_are_taken_are_those_normalised_all_at_once_to_t
     trajectories = make_trajectories(lengths, seed)
     statistics = Statistics.from_trajectories(trajectories)
     returns = returns_to_go(trajectories.rewards, trajectories.episode_starts, trajectories.task.discount)
-    everything_NY = statistics.normalise(returns, trajectories.observations)
+    everything_NY = normalised(statistics, returns, trajectories.observations)
     steps = Steps(trajectories, statistics)
     rows = torch.from_numpy(np.random.default_rng(seed).integers(len(steps), size=(7, 3)))
     assert bits(steps.conditions(rows).numpy()) == bits(everything_NY[rows.numpy()])

@@ -2,9 +2,11 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mage.data.steps import Steps
 from mage.data.trajectories import (
     MINIMUM_STD,
     ROWS_AT_A_TIME,
@@ -17,7 +19,7 @@ from mage.data.trajectories import (
     target_return,
 )
 from mage.errors import MageError
-from tests.data.builders import make_task, make_trajectories
+from tests.data.builders import make_task, make_trajectories, normalised
 
 LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=8)
 
@@ -103,8 +105,8 @@ def test_arrays_that_disagree_in_length_or_type_are_refused() -> None:
 
 def test_normalised_rows_have_mean_zero_and_deviation_one_and_the_return_comes_first() -> None:
     trajectories = make_trajectories([30, 50, 20])
-    returns = returns_to_go(trajectories.rewards, trajectories.episode_starts, trajectories.task.discount)
-    rows = Statistics.from_trajectories(trajectories).normalise(returns, trajectories.observations)
+    returns = trajectories.returns_to_go
+    rows = Steps(trajectories, Statistics.from_trajectories(trajectories)).conditions(torch.arange(100)).numpy()
     assert rows.shape == (100, 4)
     assert rows.dtype == np.float32
     np.testing.assert_allclose(rows.mean(axis=0), 0, atol=1e-5)
@@ -128,7 +130,7 @@ def test_a_constant_dimension_becomes_zero_and_does_not_explode() -> None:
     trajectories = make_trajectories([5], observations=observations)
     statistics = Statistics.from_trajectories(trajectories)
     assert statistics.observation_std[1] == 1
-    np.testing.assert_array_equal(statistics.normalise(trajectories.rewards, observations)[:, 2], 0)
+    np.testing.assert_array_equal(normalised(statistics, trajectories.rewards, observations)[:, 2], 0)
 
 
 def test_statistics_survive_json_unchanged() -> None:
@@ -179,9 +181,9 @@ def statistics_of(observations: np.ndarray) -> Statistics:
 @pytest.mark.parametrize("unit", [1e-12, 1e-9, 1e-6, 1e-3, 1.0, 1e6, 1e12])
 def test_the_unit_of_the_observations_does_not_matter(unit: float) -> None:
     observations = spread((0.0, 1.0), (5.0, 2.0), (-0.3, 0.5))
-    plain = statistics_of(observations).normalise(np.zeros(1000), observations)
+    plain = normalised(statistics_of(observations), np.zeros(1000), observations)
     small = (unit * observations.astype(np.float64)).astype(np.float32)
-    np.testing.assert_allclose(statistics_of(small).normalise(np.zeros(1000), small), plain, atol=1e-4)
+    np.testing.assert_allclose(normalised(statistics_of(small), np.zeros(1000), small), plain, atol=1e-4)
 
 
 def test_statistics_of_values_of_ordinary_size_are_what_they_were_to_the_bit() -> None:
@@ -193,7 +195,7 @@ def test_statistics_of_values_of_ordinary_size_are_what_they_were_to_the_bit() -
 
 def test_jitter_beside_ordinary_values_is_not_blown_up() -> None:
     observations = spread((0.0, 1.0), (0.0, 1e-12))
-    rows = statistics_of(observations).normalise(np.zeros(1000), observations)
+    rows = normalised(statistics_of(observations), np.zeros(1000), observations)
     assert rows[:, 2].std() < 1e-5
 
 
@@ -201,8 +203,8 @@ def test_jitter_beside_ordinary_values_is_not_blown_up() -> None:
 def test_a_constant_is_zero_on_the_data_and_no_more_than_its_change_off_it(value: float) -> None:
     observations = spread((0.0, 1.0), (value, 0.0))
     statistics = statistics_of(observations)
-    on = statistics.normalise(np.zeros(1000), observations)[:, 2]
-    off = statistics.normalise(np.zeros(1), observations[:1] + np.float32(0.1))[:, 2]
+    on = normalised(statistics, np.zeros(1000), observations)[:, 2]
+    off = normalised(statistics, np.zeros(1), observations[:1] + np.float32(0.1))[:, 2]
     np.testing.assert_allclose(on, 0, atol=1e-6 * max(1, abs(value)))
     assert abs(off[0]) < 0.2
 
