@@ -13,21 +13,15 @@ import typer
 from mage import cli
 from mage.paper.tables import get_tables
 from mage.results import published
+from tests.pages import MARK, PAGES, REASONS, REPOSITORY, blocks
 
-REPOSITORY = Path(__file__).parents[1]
-PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-EACH = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    return [code for kind, code in BLOCK.findall(page.read_text()) if kind == language]
+EACH = pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
 
 
 def commands(page: Path) -> list[list[str]]:
     """The words of every `mage ..` of its shell blocks, without comments and what the shell does."""
-    lines = "\n".join(blocks(page, "bash")).replace("\\\n", " ").splitlines()
-    found = [shlex.split(line, comments=True) for line in lines if line.lstrip().startswith("mage ")]
+    lines = [line for block in blocks(page) if block.language == "bash" for line in block.lines]
+    found = [shlex.split(line, comments=True) for line in lines if line.startswith("mage ")]
     return [words[: next((n for n, word in enumerate(words) if word in ("|", ">", "&&")), None)] for words in found]
 
 
@@ -53,15 +47,36 @@ def test_every_mage_command_of_a_page_is_understood(page: Path) -> None:
 
 
 def test_the_pages_have_commands_and_one_that_is_not_there_is_found_out() -> None:
-    assert sum(len(commands(page)) for page in PAGES) > 60
+    assert sum(len(commands(page)) for page in PAGES.values()) > 60
     with pytest.raises(Exception, match="No such option"):
         understand(["mage", "sweep", "maze2d-umaze", "--no-such-option", "3"])
 
 
 @EACH
-def test_the_python_of_a_page_is_python(page: Path) -> None:
-    for code in blocks(page, "python"):
-        compile(code, str(page), "exec")
+def test_what_is_not_typed_is_marked_with_one_of_few_reasons(page: Path) -> None:
+    found = blocks(page)
+    assert len(MARK.findall(page.read_text())) == page.read_text().count("<!-- ") == sum(len(b.marks) for b in found)
+    for block in found:
+        for said in block.marked("not run"):
+            reason, _, start = said.partition(": ")
+            assert reason in REASONS
+            assert any(line.startswith(start) for line in block.lines), f"nothing begins with {start!r}"
+        for start in block.marked("not trained"):
+            assert block.language == "python" or any(line.startswith(start) for line in block.lines), start
+
+
+@EACH
+def test_what_is_not_marked_can_be_typed(page: Path) -> None:
+    for block in blocks(page):
+        for line in filter(block.is_run, block.lines if block.language == "bash" else ()):
+            assert line.startswith(("mage ", "python tune/")), f"mark it, or teach tests/reader.py to type it: {line}"
+
+
+def test_most_blocks_are_typed() -> None:
+    found = [block for page in PAGES.values() for block in blocks(page)]
+    assert sum(block.runs for block in found) >= 25
+    assert sum(block.runs for block in found) > 0.6 * len(found)
+    assert all(block.runs for block in found if block.language == "python")
 
 
 def test_the_map_of_the_paper_has_every_table_that_can_be_run() -> None:
