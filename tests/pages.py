@@ -6,6 +6,8 @@ What cannot is marked above its block, in comments that readers do not see:
     <!-- not run: a server: tensorboard -->     its commands that begin so
     <!-- not trained: mage sweep -->            they end where Ray would start, with all that is checked before
     <!-- first: mage train maze2d-umaze .. -->  what another page has had typed before
+
+Above text, `<!-- printed by: mage paper show --table 16 -->` names the command whose output it is, or part of it.
 """
 
 import re
@@ -28,6 +30,7 @@ REASONS = {
     "the cloud",
 }
 BLOCK = re.compile(r"((?:^<!-- .*? -->\n)*)^```(bash|python)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+PRINTED = re.compile(r"^<!-- printed by: (.*?) -->\n```text\n(.*?)^```", re.DOTALL | re.MULTILINE)
 MARK = re.compile(r"<!-- (not run|not trained|first): (.*?) -->")
 
 

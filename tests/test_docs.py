@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
-from mage import cli
+from mage import cli, scenarios
 from mage.paper.tables import get_tables
 from mage.results import published
-from tests.pages import MARK, PAGES, REASONS, REPOSITORY, blocks
+from tests.pages import MARK, PAGES, PRINTED, REASONS, REPOSITORY, blocks
 
 EACH = pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
 
@@ -54,8 +55,9 @@ def test_the_pages_have_commands_and_one_that_is_not_there_is_found_out() -> Non
 
 @EACH
 def test_what_is_not_typed_is_marked_with_one_of_few_reasons(page: Path) -> None:
-    found = blocks(page)
-    assert len(MARK.findall(page.read_text())) == page.read_text().count("<!-- ") == sum(len(b.marks) for b in found)
+    found, text = blocks(page), page.read_text()
+    marks = sum(len(block.marks) for block in found)
+    assert len(MARK.findall(text)) == marks == text.count("<!-- ") - len(PRINTED.findall(text))
     for block in found:
         for said in block.marked("not run"):
             reason, _, start = said.partition(": ")
@@ -77,6 +79,22 @@ def test_most_blocks_are_typed() -> None:
     assert sum(block.runs for block in found) >= 25
     assert sum(block.runs for block in found) > 0.6 * len(found)
     assert all(block.runs for block in found if block.language == "python")
+
+
+SHOWN = [(command, text) for page in PAGES.values() for command, text in PRINTED.findall(page.read_text())]
+
+
+@pytest.mark.parametrize(("command", "text"), SHOWN, ids=[command for command, _ in SHOWN])
+def test_what_a_page_shows_is_what_is_printed(command: str, text: str) -> None:
+    result = CliRunner().invoke(cli.main, shlex.split(command)[1:])
+    assert result.exit_code == 0
+    printed = [line.rstrip() for line in result.stdout.splitlines()]
+    shown = text.splitlines()
+    assert shown in [printed[at : at + len(shown)] for at in range(len(printed))]
+
+
+def test_readme_counts_the_scenarios() -> None:
+    assert f"# the {len(scenarios.names())} benchmarks, " in PAGES["README.md"].read_text()
 
 
 def test_the_map_of_the_paper_has_every_table_that_can_be_run() -> None:
