@@ -9,6 +9,7 @@ INSTALLED := $(VENV)/.installed
 ARGS ?=
 JOBS ?= 2
 CLOUD ?=
+CUDA ?=
 
 IS_RECENT := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
@@ -75,7 +76,7 @@ clean: ## Remove caches and build products; runs and .venv stay
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find mage tests tune -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
-# Without a working NVIDIA driver torch comes first and alone, from its CPU index: pip prefers 2.x+cpu there to the
+# Without CUDA=1 and a working NVIDIA driver torch comes first and alone, from its CPU index: pip prefers 2.x+cpu there to the
 # CUDA build of PyPI (some 3 GB). Alone, because pip asks every index about every package; with one retry, so that a
 # machine that cannot reach this index goes on within seconds with whatever its own indexes offer. What the CUDA build
 # needs is in no lock: torch itself pins it.
@@ -83,7 +84,7 @@ $(INSTALLED): requirements/lock.txt pyproject.toml
 	@$(or $(PYTHON),false) -c '$(IS_RECENT)' || { echo "MAGE needs Python 3.11 or later, and PYTHON='$(PYTHON)' is not: name one with make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "Installing requirements/lock.txt into $(VENV) with $(PYTHON): one to three minutes."
 	@$(PYTHON) -m venv $(VENV)
-	@if [ "$$(uname -s)" = Linux ] && ! nvidia-smi >/dev/null 2>&1; then \
+	@if [ "$$(uname -s)" = Linux ] && [ -z "$(CUDA)" ] && ! nvidia-smi >/dev/null 2>&1; then \
 	    $(PIP_INSTALL) --no-deps --retries 1 --timeout 15 --extra-index-url $(TORCH_CPU_INDEX) $(TORCH); \
 	fi
 	@$(PIP_LOCKS)
