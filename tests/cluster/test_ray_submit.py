@@ -113,11 +113,11 @@ def eventually(holds: Callable[[], object], seconds: float = 300) -> bool:
 
 
 def test_ray_submit_runs_a_sweep_on_all_machines_and_its_results_come_home(cluster: Cluster, tmp_path: Path) -> None:
-    options = ["--trials", "1", "--seeds", "1", "--episodes", "8", "--actors", "2", "--workers", "3"]
+    options = ["--trials", "1", "--seeds", "1", "--episodes", "8", "--actors", "2", "--workers", "4"]
     options += ["--set", *SMALL]
     told = cluster.laptop.check("ray", "submit", str(cluster.file), "tune/sweep_maze2d.py", "--", *options, timeout=900)
     assert "1 of 1 trials done" in told
-    assert "each on 3 workers of 1 CPU" in told  # of which a machine has two
+    assert "each on 4 workers of 1 CPU" in told  # of which a machine has two
     (run,) = (cluster.shared / "runs").iterdir()  # without --out, by the link ~/runs
     cluster.laptop.check("ray", "rsync-down", str(cluster.file), f"{run}/", f"{tmp_path}/home/")
     results = mage.results.load(tmp_path / "home")
