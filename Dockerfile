@@ -1,8 +1,8 @@
 # MAGE, its tests, and what requirements/lock.txt pins; README.md says how it is run.
 FROM python:3.11-slim-bookworm
 
-# libosmesa6 draws where there is neither a display nor a GPU; git, make and shellcheck serve the tests,
-# rsync and ssh who fetches results
+# libosmesa6 draws without a display or a GPU for who sets MUJOCO_GL=osmesa. Nothing sets it here: MuJoCo then loads Mesa's
+# LLVM into every process, and one that imports triton's, as PyTorch's CUDA build makes it, dies of the two.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends git libosmesa6 make openssh-client rsync shellcheck \
@@ -13,7 +13,7 @@ RUN useradd --no-log-init --create-home --uid "$USER_ID" mage \
     && install -d -o mage -g mage /mage /home/mage/.minari
 USER $USER_ID
 WORKDIR /mage
-ENV VENV=/home/mage/venv MUJOCO_GL=osmesa PIP_NO_CACHE_DIR=1
+ENV VENV=/home/mage/venv PIP_NO_CACHE_DIR=1
 ENV PATH=$VENV/bin:$PATH
 
 # CUDA=1 takes the build of PyTorch that a GPU needs; its driver is the host's

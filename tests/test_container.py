@@ -67,6 +67,10 @@ def test_it_does_not_run_as_root(instructions: list[tuple[str, str]]) -> None:
     assert of(instructions, "USER")[-1] == "$USER_ID" and "USER_ID=1000" in of(instructions, "ARG")
 
 
+def test_nothing_is_set_that_kills_processes_with_an_llvm_of_their_own(instructions: list[tuple[str, str]]) -> None:
+    assert "MUJOCO_GL" not in " ".join(of(instructions, "ENV"))  # docs/faq.md has what dies of it
+
+
 def test_a_dev_container_is_of_the_image_and_works_where_the_package_was_installed_from(
     instructions: list[tuple[str, str]],
 ) -> None:
