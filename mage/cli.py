@@ -147,7 +147,7 @@ def train(
         log=_say,
         algorithm=algorithm,
     )
-    _say(f"policy: {folder / 'policy.safetensors'}, target return {policy.target_return:.6g}")
+    _say(f"policy: {folder / 'policy.safetensors'}, target {policy.agent.asks or 'return'} {policy.target_return:.6g}")
     _say(f"look into it with: mage inspect {folder}")
     if policy.task.environment_spec:
         _say(f"evaluate it with: mage evaluate {folder}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mage.console import print_table
-from mage.inspection.findings import explanation_of
+from mage.inspection.findings import asked_for, explanation_of
 from mage.interface.explanation import Explanation
 from mage.words import estimate, number
 
@@ -63,7 +63,7 @@ def _print_head(inspection: Mapping[str, Any]) -> None:
         f"steps), training seed {inspection['training_seed']}, configuration {inspection['config_hash']}"
     )
     mean = f"score {data['score_mean']:.1f}" if data["score_mean"] is not None else f"return {data['return_mean']:.4g}"
-    print(f"mean of the data: {mean}; target return {target:.4g}, {inspection['target_return_rule']}")
+    print(f"mean of the data: {mean}; target {asked_for(inspection)} {target:.4g}, {inspection['target_return_rule']}")
     if evaluation is None:
         print("not evaluated yet: mage evaluate RUN")
         return
@@ -78,7 +78,9 @@ def _print_scan(inspection: Mapping[str, Any], explanation: Explanation) -> None
     rollouts = inspection["rollouts"]
     correlation = rollouts["spearman"]
     rises = "" if correlation is None else f", rank correlation {correlation:+.2f}"
-    _title(f"Score against target return ({rollouts['episodes']} episodes each, the same seeds{rises})")
+    _title(
+        f"Score against target {asked_for(inspection)} ({rollouts['episodes']} episodes each, the same seeds{rises})"
+    )
     columns = ["quantile", "target", "score", "success %", "feasible %", "return", "length", *explanation.visited]
     rows = []
     for index, row in enumerate(rollouts["scan"]):

@@ -2,14 +2,14 @@
 
     L = ||pi(s_t) - a_t||^2 / A
 
-Shape suffixes: B batch, S observation size, A action size, Y = 1 + S values of a condition (R_t, s_t).
+Shape suffixes: B batch, S observation size, A action size, Y = 1 + S values of a condition (c_t, s_t).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -23,7 +23,7 @@ from mage.nn.blocks import MLP
 
 
 class BehaviourCloningNetworkConfig(Component):
-    """The MLP of behaviour cloning, with or without a return-to-go beside the observation."""
+    """The MLP of behaviour cloning, with or without a condition beside the observation."""
 
     hidden_dim: int = Field(256, ge=1)
     hidden_layers: int = Field(2, ge=1)
@@ -44,16 +44,16 @@ class BehaviourCloningConfig(AlgorithmConfig):
 
 
 class Actor(nn.Module):
-    """An MLP from the observation, and the return-to-go if it `sees_return`, to an action."""
+    """An MLP from the observation, and the condition if it `sees_condition`, to an action."""
 
-    def __init__(self, config: BehaviourCloningNetworkConfig, sizes: Sizes, sees_return: bool) -> None:
+    def __init__(self, config: BehaviourCloningNetworkConfig, sizes: Sizes, sees_condition: bool) -> None:
         super().__init__()
-        self.sees_return = sees_return
-        self.mlp = MLP(sizes.observation + sees_return, config.hidden_dim, config.hidden_layers, sizes.action)
+        self.sees_condition = sees_condition
+        self.mlp = MLP(sizes.observation + sees_condition, config.hidden_dim, config.hidden_layers, sizes.action)
 
     def forward(self, condition_BY: Tensor) -> Tensor:
-        """(R_t, s_t), normalised, (B, 1 + S) -> (B, A)."""
-        action_BA: Tensor = self.mlp(condition_BY if self.sees_return else condition_BY[:, 1:])
+        """(c_t, s_t), normalised, (B, 1 + S) -> (B, A)."""
+        action_BA: Tensor = self.mlp(condition_BY if self.sees_condition else condition_BY[:, 1:])
         return action_BA
 
 
@@ -73,16 +73,15 @@ class BehaviourCloning(Algorithm[Any]):
             }
         },
     }
-    sees_return: ClassVar[bool] = False
 
     def __init__(self, config: BehaviourCloningConfig, sizes: Sizes, statistics: Statistics) -> None:
         super().__init__(config, sizes, statistics)
-        self.actor = Actor(config.behaviour_cloning, sizes, self.sees_return)
+        self.actor = Actor(config.behaviour_cloning, sizes, sees_condition=False)
 
     @property
-    def asks(self) -> Literal["return"] | None:
-        """The target return, where the actor sees it."""
-        return "return" if self.sees_return else None
+    def asks(self) -> None:
+        """Nothing: it sees observations alone."""
+        return None
 
     def stages(self, data: Steps) -> Sequence[Stage]:
         """Regression on the actions of the data."""

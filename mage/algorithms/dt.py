@@ -5,8 +5,12 @@
 As in the original: three tokens a step with a shared embedding of the timestep, the action read off the state's token,
 undiscounted returns, and a target that is decremented by what has been received.
 
+With `condition.kind: advantage` (ours) the token R_t of every step is the advantage u_t of that step instead
+(`mage.nn.advantage`), and when it acts all of them are the one that is asked for. So the sequence says how good each
+step was for its state, as in ACT (Gao et al., 2024), whose transformer sees advantages; V-ADT (`adt`) sees values.
+
 Shape suffixes: B batch, H steps of context, T = 3 H tokens, S observation size, A action size, Y = 1 + S values of a
-condition (R_t, s_t), D network width.
+condition (R_t, s_t) or (u_t, s_t), D network width.
 """
 
 from __future__ import annotations
@@ -19,11 +23,18 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from mage.config import AlgorithmConfig, Component, StageConfig, TrainingConfig, check_heads
+from mage.config import AlgorithmConfig, Component, StageConfig, check_heads
 from mage.data.steps import Steps
 from mage.data.trajectories import Statistics
 from mage.distributed import mean_of_workers
-from mage.interface import ONE, Algorithm, Info, Presets, Seen, Sizes, Stage, minimise
+from mage.interface import ONE, Info, Presets, Seen, Sizes, Stage, minimise
+from mage.interface.conditioned import (
+    PRESETS_OF_SPARSE_GOALS,
+    ConditionedAlgorithm,
+    ConditionedConfig,
+    ConditionedTrainingConfig,
+    Conditions,
+)
 from mage.nn.blocks import Block
 
 INITIAL_TIMESTEP_STD = 0.02
@@ -46,13 +57,13 @@ class DecisionTransformerNetworkConfig(Component):
         return self
 
 
-class DecisionTransformerTrainingConfig(TrainingConfig):
-    """Its one stage."""
+class DecisionTransformerTrainingConfig(ConditionedTrainingConfig):
+    """Its stages, in order."""
 
-    reference: StageConfig = Field(StageConfig(), description="its one stage")
+    reference: StageConfig = Field(StageConfig(), description="its one stage, but for that of an advantage")
 
 
-class DecisionTransformerConfig(AlgorithmConfig):
+class DecisionTransformerConfig(ConditionedConfig):
     """The whole configuration of a run of Decision Transformer."""
 
     algorithm: str = "dt"
@@ -63,8 +74,8 @@ class DecisionTransformerConfig(AlgorithmConfig):
 
     @property
     def discount(self) -> float | None:
-        """Of its returns-to-go, whatever the scenario's."""
-        return self.decision_transformer.discount
+        """Of its returns-to-go, whatever the scenario's; of advantages, the scenario's: with 1, V has no bound."""
+        return None if self.by_advantage else self.decision_transformer.discount
 
 
 class DecisionTransformer(nn.Module):
@@ -113,20 +124,22 @@ class Context(NamedTuple):
     actions: tuple[Tensor, ...] = ()
 
 
-class DecisionTransformerAlgorithm(Algorithm[Any]):
+class DecisionTransformerAlgorithm(ConditionedAlgorithm[Any]):
     """Continues the episode so far as the data continues episodes of which so much return was still to come."""
 
     config_class: ClassVar[type[AlgorithmConfig]] = DecisionTransformerConfig
     presets: ClassVar[Presets] = {
         "cpu": {
+            **PRESETS_OF_SPARSE_GOALS,
             "*": {
                 "decision_transformer": {"embed_dim": 64, "depth": 2},
                 # of 20 steps each: many small batches
                 "training": {"reference": {"steps": 8000, "batch_size": 16, "learning_rate": 1e-3}},
-            }
+            },
         },
         # Chen et al.'s own for Gym; the paper takes its scores from elsewhere
         "paper": {
+            **PRESETS_OF_SPARSE_GOALS,
             "*": {
                 "decision_transformer": {"context": 20, "depth": 3, "embed_dim": 128, "num_heads": 1, "dropout": 0.1},
                 "training": {
@@ -140,7 +153,7 @@ class DecisionTransformerAlgorithm(Algorithm[Any]):
                     },
                     "checkpoint_every": 5000,
                 },
-            }
+            },
         },
     }
 
@@ -156,14 +169,19 @@ class DecisionTransformerAlgorithm(Algorithm[Any]):
 
     def stages(self, data: Steps) -> Sequence[Stage]:
         """Regression on the actions of windows of `context` steps, one starting at every step."""
-        learn = minimise(partial(self.loss, data))
-        return [Stage("reference", self.config.training.reference, {ONE: [self.transformer]}, learn)]
+        conditions = self.conditions(data)
+        learn = minimise(partial(self.loss, conditions))
+        return [
+            *self.advantage_stages(conditions),
+            Stage("reference", self.config.training.reference, {ONE: [self.transformer]}, learn),
+        ]
 
-    def loss(self, data: Steps, rows_B: Tensor, random: torch.Generator) -> tuple[Tensor, Info]:
+    def loss(self, conditions: Conditions, rows_B: Tensor, random: torch.Generator) -> tuple[Tensor, Info]:
         """Returns (loss, info)."""
+        data = conditions.data
         rows_BH, mask_BH = data.window_rows(rows_B, self.context)
         action_BHA = data.actions(rows_BH)
-        predicted_BHA = self.transformer(data.conditions(rows_BH), action_BHA, data.timesteps(rows_BH))
+        predicted_BHA = self.transformer(conditions.take(rows_BH), action_BHA, data.timesteps(rows_BH))
         error_BH = (predicted_BHA - action_BHA).pow(2).mean(-1)
         # by the steps in the shard of an average worker: then the mean over workers is the mean over the batch
         loss = (error_BH * mask_BH).sum() / mean_of_workers(mask_BH.sum())

@@ -28,12 +28,21 @@ class AlgorithmConfig(Component):
     @property
     def stages(self) -> tuple[str, ...]:
         """The stages that this training has, in order; one of 0 steps is left out."""
-        return tuple(name for name in type(self.training).stage_names() if getattr(self.training, name).steps)
+        return tuple(name for name in type(self.training).stage_names() if self.has_stage(name))
+
+    def has_stage(self, name: str) -> bool:
+        """Whether it is trained: it has steps."""
+        return bool(getattr(self.training, name).steps)
 
     @property
     def total_steps(self) -> int:
         """Steps of all stages."""
         return sum(getattr(self.training, name).steps for name in self.stages)
+
+    @property
+    def method(self) -> str:
+        """What it is called in results: its algorithm, and whatever makes that another method."""
+        return self.algorithm
 
     @property
     def discount(self) -> float | None:

@@ -63,19 +63,7 @@ class TransitionSampler:
     ) -> None:
         self.data, self._rows = data, data.complete_rows()
         self._observations = data.observations if normalise else data.recorded_observations
-        everything_N = torch.arange(len(data), device=data.device)
-        recorded_N = data.rewards(everything_N)
-        factor, shift = reward.scale, reward.shift
-        if reward.over_return_range:
-            factor /= return_range(data)
-        elif reward.standardised:
-            used_N = recorded_N[self._rows].double()
-            factor /= float(used_N.std()) or 1.0
-            shift -= factor * float(used_N.mean())
-        self._reward_N = recorded_N * factor + shift
-        self._terminal_N = data.is_terminal(everything_N)
-        if terminal_at_goal:
-            self._terminal_N = torch.maximum(self._terminal_N, (recorded_N >= GOAL_REWARD).to(recorded_N.dtype))
+        self._reward_N, self._terminal_N = learned_rewards(data, reward), terminal_steps(data, terminal_at_goal)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -96,6 +84,28 @@ class TransitionSampler:
     def next_actions(self, numbers_B: Tensor) -> Tensor:
         """The actions (B, A) that the data takes after the transitions of those numbers; any after a terminal one."""
         return self.data.actions((self._rows[numbers_B] + 1).clamp_max(len(self.data) - 1))
+
+
+def learned_rewards(data: Steps, reward: RewardConfig) -> Tensor:
+    """What is learned of the reward of every step, (N,)."""
+    recorded_N = data.rewards(torch.arange(len(data), device=data.device))
+    factor, shift = reward.scale, reward.shift
+    if reward.over_return_range:
+        factor /= return_range(data)
+    elif reward.standardised:
+        used_N = recorded_N[data.complete_rows()].double()
+        factor /= float(used_N.std()) or 1.0
+        shift -= factor * float(used_N.mean())
+    return recorded_N * factor + shift
+
+
+def terminal_steps(data: Steps, at_goal: bool) -> Tensor:
+    """1 where nothing follows a step, else 0, (N,); `at_goal`: nor one that brings the reward 1."""
+    everything_N = torch.arange(len(data), device=data.device)
+    terminal_N = data.is_terminal(everything_N)
+    if at_goal:
+        terminal_N = torch.maximum(terminal_N, (data.rewards(everything_N) >= GOAL_REWARD).to(terminal_N.dtype))
+    return terminal_N
 
 
 def return_range(data: Steps) -> float:

@@ -65,7 +65,7 @@ def evaluate_policies(
         recorded += [{"training_seed": policy.training_seed, **row} for row in rows]
         frame = pd.DataFrame([{name: row[name] for name in MEASURED} for row in rows]).astype({"success": "boolean"})
         frame.insert(0, "scenario", task.scenario)
-        frame.insert(1, "algorithm", policy.algorithm)
+        frame.insert(1, "algorithm", policy.config.method)
         frame.insert(2, "config_hash", config.hash())
         frame.insert(3, "training_seed", policy.training_seed)
         frame = frame.assign(dataset_id=task.dataset_id, target_return=policy.target_return)

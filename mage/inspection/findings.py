@@ -31,6 +31,11 @@ def findings(inspection: Mapping[str, Any]) -> list[Finding]:
     return [*found, *explanation_of(inspection).findings, *_of_stages(inspection["stages"])]
 
 
+def asked_for(inspection: Mapping[str, Any]) -> str:
+    """What is asked of it, in a word: return or advantage. Version 0.1 does not say, and knew returns only."""
+    return inspection.get("asks") or "return"
+
+
 def explanation_of(inspection: Mapping[str, Any]) -> Explanation:
     """What the algorithm says of its own numbers; nothing where it is not installed."""
     try:
@@ -64,8 +69,9 @@ def _of_scan(inspection: Mapping[str, Any], rollouts: Mapping[str, Any], own: Ma
     measure, scan = rollouts["measure"], rollouts["scan"]
     if not inspection["sees_return"]:
         yield finding("return_is_no_input", None, "the return is no input of this configuration: the scan shows noise")
+    asked = asked_for(inspection)
     if len(scan) < 2:
-        text = f"all quantiles of the training returns are one number ({own['target']:.4g}): nothing to condition on"
+        text = f"all quantiles of the training {asked}s are one number ({own['target']:.4g}): nothing to condition on"
         yield finding("one_target", own["target"], text)
         return
     low, high, best = scan[0], scan[-1], max(scan, key=lambda row: row[measure])
@@ -74,7 +80,7 @@ def _of_scan(inspection: Mapping[str, Any], rollouts: Mapping[str, Any], own: Ma
     told = f"targets {low['target']:.4g}..{high['target']:.4g}"
     if inspection["sees_return"] and spread <= IN_NOISE * noise:
         text = (
-            f"the target return hardly matters, or {rollouts['episodes']} episodes are too few to tell: {measure}s "
+            f"the target {asked} hardly matters, or {rollouts['episodes']} episodes are too few to tell: {measure}s "
             f"{worst[measure]:.1f}..{best[measure]:.1f} over {told}, standard error of the difference {noise:.1f}"
         )
         yield finding("target_hardly_matters", spread, text)

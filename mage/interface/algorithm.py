@@ -60,7 +60,7 @@ class Seen:
 
     Attributes:
         observation_BS: as the environment gives it, flattened.
-        asked_B: the target return R_t now, in the environment's units.
+        asked_B: the target return R_t now, in the environment's units; or what else the policy asks for.
         reward_B: for the action before; 0 at the first step.
         action_BA: the action before, within the bounds; 0 at the first step.
         step: since the episodes began.
@@ -124,9 +124,13 @@ class Algorithm(nn.Module, ABC, Generic[C]):
             self.register_buffer(name, both, persistent=False)
 
     @property
-    def asks(self) -> Literal["return"] | None:
+    def asks(self) -> Literal["return", "advantage"] | None:
         """What can be asked of it and changes what it does; None: nothing."""
         return "return"
+
+    def target(self, quantile: float | None = None) -> float:
+        """Of one that asks for no return but an advantage, once it is trained: that quantile of the data's."""
+        raise NotImplementedError
 
     @property
     def context(self) -> int:

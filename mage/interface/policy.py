@@ -49,7 +49,7 @@ class Policy:
     Attributes:
         agent: its networks, and how they act.
         target_return: the return-to-go it is asked for unless told otherwise, in the environment's own units,
-        discounted as its training data was.
+        discounted as its training data was; or what else its agent asks for.
         ceiling: of what it is asked for at a state; None for none.
     """
 

@@ -96,7 +96,7 @@ class Stage:
             same in words.
         rows: how many rows there are to draw from, numbered from 0; by default all steps of the data.
         shared_by: all that determines what this stage leaves, besides data and seed: runs that agree here train it
-            once. Only a first stage may be shared.
+            once. Only the first stages may be shared; it says then what determines those before it, too.
         leaves: what it changes beside what it trains, such as averages of weights: kept with it where it is shared.
         acts: whether the policy may be judged in the midst of the stage.
     """

@@ -13,7 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from mage.config import algorithm_of
+from mage.config import algorithm_of, load_config
+from mage.errors import MageError
 from mage.results.locations import open_location, own_files, read_bytes
 from mage.results.store import TRIAL_COLUMNS, read_table, trial_tables
 
@@ -67,8 +68,7 @@ def failed_seeds(
     failed = trials[trials["status"] == "failed"].copy()
     failed["config_hash"] = failed["config_hash"].where(failed["config_hash"].notna(), failed["trial_id"])
     if "algorithm" not in failed:
-        variants = failed["variant"] if "variant" in failed else [None] * len(failed)
-        failed["algorithm"] = [_algorithm(settings, variant) for variant in variants]
+        failed["algorithm"] = [_method(settings, row) for row in failed.astype(object).to_dict("records")]
     known: dict[str, Any] = {}
     if results is not None:
         known = dict(results[["scenario", "dataset_id"]].drop_duplicates("scenario").itertuples(index=False, name=None))
@@ -113,9 +113,16 @@ def failure_lines(failures: pd.DataFrame) -> list[str]:
     return lines
 
 
-def _algorithm(settings: Mapping[str, Any], variant: str | None) -> str:
-    own = (settings.get("variants") or {}).get(variant, ())
-    return algorithm_of([*settings.get("overrides", ()), *own], settings.get("algorithm"))
+def _method(settings: Mapping[str, Any], row: Mapping[Any, Any]) -> str:
+    """What a trial would be called in results; its algorithm where its values exclude each other."""
+    own = (settings.get("variants") or {}).get(row.get("variant"), ())
+    swept = [f"{name}={value}" for name, value in row.items() if "." in str(name) and _is_known(value)]
+    overrides = [*settings.get("overrides", ()), *own]
+    algorithm = algorithm_of(overrides, settings.get("algorithm"))
+    try:
+        return load_config(overrides=[*overrides, *swept], algorithm=algorithm).method
+    except MageError:
+        return algorithm
 
 
 def _as_object(content: bytes) -> dict[str, Any]:

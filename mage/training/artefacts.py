@@ -1,4 +1,4 @@
-"""Stages that runs share: what a first stage leaves, kept whole under the hash of all that determines it.
+"""Stages that runs share: what the first stages leave, kept whole under the hash of all that determines it.
 
 Configurations that agree in a stage's `shared_by`, the data and the seed train it once.
 """
@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +43,9 @@ def artefact_name(stage: Stage, task: Task, seed: int) -> str:
     return f"{stage.name}-{key}"
 
 
-def parts_of(stage: Stage, agent: Algorithm[Any]) -> dict[str, nn.Module]:
-    """The networks that a stage trains or changes otherwise, by their names in the algorithm."""
-    changed = {id(part) for parts in [*stage.trains.values(), stage.leaves] for part in parts}
+def parts_of(stages: Iterable[Stage], agent: Algorithm[Any]) -> dict[str, nn.Module]:
+    """The networks that stages train or change otherwise, by their names in the algorithm."""
+    changed = {id(part) for stage in stages for parts in [*stage.trains.values(), stage.leaves] for part in parts}
     return {name: network for name, network in agent.named_modules() if id(network) in changed}
 
 

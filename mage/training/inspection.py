@@ -38,7 +38,8 @@ def inspect_training(trainer: Trainer) -> dict[str, Any]:
         "training_seed": trainer.seed,
         "target_return": policy.target_return,
         "target_return_rule": config.target_return_rule,
-        "sees_return": policy.agent.asks == "return",
+        "asks": policy.agent.asks,
+        "sees_return": policy.agent.asks is not None,
         "dataset": {
             "episodes": described["episodes"],
             "steps": described["steps"],
@@ -69,8 +70,12 @@ def ceiling(trainer: Trainer, target: float) -> dict[str, Any]:
 
 
 def targets(trainer: Trainer) -> list[dict[str, float]]:
-    """Quantiles of the training returns: of all steps, or of whole episodes for a target that is decremented."""
-    trajectories = trainer.trajectories
+    """Quantiles of the training returns: of all steps, or of whole episodes for a target that is decremented. Of what
+    asks for advantages, of these.
+    """
+    trajectories, agent = trainer.trajectories, trainer.agent
+    if agent.asks == "advantage":
+        return [{"quantile": quantile, "target": agent.target(quantile)} for quantile in QUANTILES]
     returns = trajectories.returns_to_go
     if trainer.config.target_return_rule == "decremented":
         returns = returns[trajectories.episode_starts[:-1]]

@@ -71,15 +71,8 @@ class Trainer:
         self._trainable = [parameter for parameter in self.agent.parameters() if parameter.requires_grad]
         self.stages = list(self.agent.stages(self.data))
         self.finished_history: History = []
-        first = self.stages[0]
-        shares = artefacts is not None and first.shared_by is not None
-        self.artefact = artefacts / artefact_name(first, trajectories.task, seed) if artefacts and shares else None
-        if self.artefact and len(self.stages) > 1 and all_agree(is_whole(self.artefact, self.log)):
-            self.finished_history = take_artefact(parts_of(first, self.agent), self.artefact)
-            self.log(f"{first.name}: taken from {self.artefact.name}")
-            self.stage = self._begin(1)
-        else:
-            self.stage = self._begin(0)
+        self.artefacts = artefacts
+        self.stage = self._begin(self._take_shared())
 
     @property
     def networks(self) -> dict[str, torch.nn.Module]:
@@ -128,9 +121,11 @@ class Trainer:
     def policy(self) -> Policy:
         """The policy as trained so far (shares the weights)."""
         rule, quantile = self.config.target_return_rule, self.config.evaluation.target_return_quantile
-        if rule == "feasible" and quantile is None:
-            quantile = 1.0
-        target = target_return(self.trajectories, quantile, of_episodes=rule == "decremented")
+        if self.agent.asks == "advantage":
+            target = self.agent.target(quantile)
+        else:
+            quantile = 1.0 if rule == "feasible" and quantile is None else quantile
+            target = target_return(self.trajectories, quantile, of_episodes=rule == "decremented")
         # as it comes from disk: whether a weight asks for its gradient decides by which kernel a product is made
         for parameter in self._trainable:
             parameter.requires_grad_(True)
@@ -191,6 +186,22 @@ class Trainer:
         rows, training = len(self.data), self.config.training
         return Engine(self.stages[number], self.agent, self._trainable, rows, training, self.seed)
 
+    def _take_shared(self) -> int:
+        """Takes what another run has left of the first stages; returns how many of them that are."""
+        for number in range(len(self.stages) - 1, 0, -1):
+            last, artefact = self.stages[number - 1], self._artefact(number)
+            if artefact and all_agree(is_whole(artefact, self.log)):
+                self.finished_history = take_artefact(parts_of(self.stages[:number], self.agent), artefact)
+                self.log(f"{last.name}: taken from {artefact.name}")
+                return number
+        return 0
+
+    def _artefact(self, number: int) -> Path | None:
+        """Where so many first stages are kept, if all of them are shared."""
+        if self.artefacts is None or any(stage.shared_by is None for stage in self.stages[:number]):
+            return None
+        return self.artefacts / artefact_name(self.stages[number - 1], self.trajectories.task, self.seed)
+
     def _next_stage(self) -> None:
         """Ends the stage that is done and goes on to the next; stays in the last one when all is done."""
         stage = self.stage.stage
@@ -199,9 +210,10 @@ class Trainer:
             row, words = stage.end()
             self.stage.history.append({"step": self.stage.step, **row})
             self.log(words)
-        if self.artefact and stage is self.stages[0] and rank() == 0:
-            keep_artefact(parts_of(stage, self.agent), self.history, self.artefact, self.log)
         number = self.stages.index(stage) + 1
+        artefact = self._artefact(number)
+        if artefact and rank() == 0:
+            keep_artefact(parts_of(self.stages[:number], self.agent), self.history, artefact, self.log)
         if number < len(self.stages):
             self.finished_history = self.history
             self.stage = self._begin(number)

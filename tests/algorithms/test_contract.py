@@ -49,6 +49,17 @@ class TestReturnBc(AlgorithmContract):
     small = ("behaviour_cloning.hidden_dim=16",)
 
 
+class TestReturnBcByAdvantage(TestReturnBc):
+    small = (
+        *TestReturnBc.small,
+        "condition.kind=advantage",
+        "condition.horizon=5",
+        "condition.hidden_dim=16",
+        "training.advantage.steps=8",
+        "training.advantage.batch_size=8",
+    )
+
+
 class TestDt(AlgorithmContract):
     algorithm = "dt"
     small = (

@@ -78,7 +78,7 @@ def test_steps_past_the_end_of_an_episode_do_not_count() -> None:
     trajectories = make_trajectories([2, 9])
     data = Steps(trajectories, Statistics.from_trajectories(trajectories))
     made, rows = agent(trajectories), torch.tensor([0, 1, 3])
-    loss, _ = made.loss(data, rows, torch.Generator())
+    loss, _ = made.loss(made.conditions(data), rows, torch.Generator())
     errors = []
     for start, end in [(0, 2), (1, 2), (3, 8)]:  # window by window, without padding
         row_H = torch.arange(start, end)
@@ -94,14 +94,14 @@ def test_the_mean_over_workers_is_the_loss_of_the_batch_however_the_padding_is_s
     trajectories = make_trajectories([2, 9])
     data = Steps(trajectories, Statistics.from_trajectories(trajectories))
     made, rows = agent(trajectories), torch.tensor([0, 3, 1, 4])
-    whole, _ = made.loss(data, rows, torch.Generator())
+    whole, _ = made.loss(made.conditions(data), rows, torch.Generator())
     steps = data.window_rows(rows, CONTEXT)[1].sum()
     shards = [rows[rank::2] for rank in range(2)]
     assert len({float(data.window_rows(shard, CONTEXT)[1].sum()) for shard in shards}) == 2
     monkeypatch.setattr(dist, "is_initialized", lambda: True)
     monkeypatch.setattr(dist, "get_world_size", lambda: 2)
     monkeypatch.setattr(dist, "all_reduce", lambda tensor: tensor.copy_(steps))
-    losses = [made.loss(data, shard, torch.Generator())[0] for shard in shards]
+    losses = [made.loss(made.conditions(data), shard, torch.Generator())[0] for shard in shards]
     torch.testing.assert_close(torch.stack(losses).mean(), whole)
 
 

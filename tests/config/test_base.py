@@ -11,10 +11,10 @@ from mage.config import AlgorithmConfig, field_names, get_field, load_config, ma
 from tests.config.messages import message_of
 
 SECTIONS = {
-    "mage": {"autoencoder", "inverse_dynamics", "transformer", "value", "policy"},
+    "mage": {"condition", "autoencoder", "inverse_dynamics", "transformer", "value", "policy"},
     "bc": {"behaviour_cloning"},
-    "return_bc": {"behaviour_cloning"},
-    "dt": {"decision_transformer"},
+    "return_bc": {"condition", "behaviour_cloning"},
+    "dt": {"condition", "decision_transformer"},
     "iql": {"iql"},
     "cql": {"cql"},
     "rebrac": {"rebrac"},
@@ -32,10 +32,10 @@ SECTIONS = {
     "carp": {"chunk", "tokenizer", "predictor"},
 }
 STAGES = {
-    "mage": ("autoencoder", "transformer", "inverse_dynamics", "value"),
+    "mage": ("advantage", "autoencoder", "transformer", "inverse_dynamics", "value"),
     "bc": ("reference",),
-    "return_bc": ("reference",),
-    "dt": ("reference",),
+    "return_bc": ("advantage", "reference"),
+    "dt": ("advantage", "reference"),
     "iql": ("critic",),
     "cql": ("critic",),
     "rebrac": ("critic",),
@@ -89,7 +89,10 @@ def test_an_algorithm_has_its_own_sections_and_stages_and_no_others() -> None:
         config = make_config({"algorithm": name})
         assert set(config.model_dump()) == SECTIONS[name] | {"algorithm", "training", "evaluation"}
         assert type(config.training).stage_names() == STAGES[name]
-        assert config.stages == tuple(stage for stage in STAGES[name] if getattr(config.training, stage).steps)
+        trained = set(STAGES[name]) - {"advantage"}  # which is trained where it is the condition
+        assert config.stages == tuple(
+            stage for stage in STAGES[name] if stage in trained and getattr(config.training, stage).steps
+        )
 
 
 def test_only_the_decision_transformer_counts_down_its_target_unless_told_to() -> None:
@@ -101,6 +104,9 @@ def test_only_the_decision_transformer_counts_down_its_target_unless_told_to() -
 
 # another valid value for every field that is no number, or whose default plus one is not valid
 OTHER_VALUES: dict[str, Any] = {
+    "condition.kind": "return",
+    "condition.expectile": 0.5,
+    "condition.target_rate": 0.5,
     "autoencoder.sequence": "state",
     "autoencoder.return_in_decoder": False,
     "autoencoder.horizon": 48,
@@ -274,6 +280,8 @@ OTHER_VALUES: dict[str, Any] = {
 } | {f"training.{stage}.decay": "cosine_to_zero" for stages in STAGES.values() for stage in stages}
 # what some fields can only be changed from
 BASES = {
+    "condition": ["condition.kind=advantage"],
+    "training.advantage": ["condition.kind=advantage"],
     "policy.candidates": ["policy.sampling=sample"],
     "planning.plans": ["training.value.steps=5"],
     "value": ["training.value.steps=5"],
@@ -304,7 +312,7 @@ def test_the_hash_changes_with_what_determines_the_result_and_with_nothing_else(
     assert (changed.hash() != base.hash()) == (field not in SPEAKS_ONLY)
 
 
-@pytest.mark.parametrize("stage", ["value", "inverse_dynamics"])
+@pytest.mark.parametrize("stage", ["value", "inverse_dynamics", "advantage"])
 def test_how_a_stage_that_is_left_out_would_be_trained_is_no_part_of_the_hash(stage: str) -> None:
     changed = make_config({}, [f"training.{stage}.learning_rate=0.5", f"training.{stage}.decay=constant"])
     assert changed.hash() == make_config({}).hash()

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mage.results import aggregate, compare, improvement, load, load_failures, profile, runs, summary, write_parquet
-from mage.results.failures import FAILURE_COLUMNS, failure_lines, unfinished
+from mage.results.failures import FAILURE_COLUMNS, failed_seeds, failure_lines, unfinished
 from tests.results.tables import results, trials
 from tests.test_cli import run_well
 
@@ -106,6 +106,12 @@ def test_values_that_exclude_each_other_failed_too(sweep: Path) -> None:
     (sweep / "sweep.json").write_text("{torn")
     failures = load_failures(sweep, load(sweep))
     assert set(failures["config_hash"]) == {"trial_1"} and len(failures) == 2
+
+
+def test_a_failed_trial_is_of_the_method_that_its_values_make_it() -> None:
+    table = trials({"condition.kind": ["return", "advantage", "both"]}, [None] * 3)
+    failures = failed_seeds(table, {"overrides": ["algorithm=return_bc"]})
+    assert list(dict.fromkeys(failures["algorithm"])) == ["return_bc", "return_bc (advantage)"]
 
 
 def test_trainings_without_a_score_are_told_of(tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ from mage.algorithms.mage.transformer import MultiScaleTransformer
 from mage.config import AlgorithmConfig
 from mage.data.steps import Steps
 from mage.data.trajectories import Statistics
-from mage.interface import Algorithm, Explanation, Presets, Report, Seen, Sizes, Space, Stage
+from mage.interface import Explanation, Presets, Report, Seen, Sizes, Space, Stage
+from mage.interface.conditioned import ConditionedAlgorithm
 
 
 class Plan(NamedTuple):
@@ -43,7 +44,7 @@ class Plan(NamedTuple):
     read_BLC: Tensor
 
 
-class Mage(Algorithm[MageConfig]):
+class Mage(ConditionedAlgorithm[MageConfig]):
     """Generates a latent trajectory at every step of the environment and takes its first action."""
 
     config_class: ClassVar[type[AlgorithmConfig]] = MageConfig
@@ -70,8 +71,8 @@ class Mage(Algorithm[MageConfig]):
         return self.autoencoder.decoder if self.adapted_decoder is None else self.adapted_decoder
 
     @property
-    def asks(self) -> Literal["return"] | None:
-        """The target return, unless it reaches neither the tokens nor the action (Tables 7, 19 and 23)."""
+    def asks(self) -> Literal["return", "advantage"] | None:
+        """Its condition, unless that reaches neither the tokens nor the action (Tables 7, 19 and 23)."""
         config = self.config
         chooses_by_state = config.policy.candidates > 1 and config.policy.select == "observation"
         decodes = config.inverse_dynamics.inputs == "trajectory" or chooses_by_state
@@ -80,18 +81,20 @@ class Mage(Algorithm[MageConfig]):
             or config.inverse_dynamics.inputs == "latent_and_condition"
             or (decodes and config.autoencoder.return_in_decoder)
         )
-        return "return" if sees else None
+        return super().asks if sees else None
 
     def stages(self, data: Steps) -> Sequence[Stage]:
-        """Stage 1, stage 2 and, where they have steps, 2b and the critic of Table 6."""
-        config, windows = self.config, Windows(data, self.config.autoencoder)
+        """Stage 1, stage 2 and, where they have steps, 2b and the critic of Table 6; before them that of advantages."""
+        config, conditions = self.config, self.conditions(data)
+        windows = Windows(data, config.autoencoder, conditions)
         stages = [
+            *self.advantage_stages(conditions),
             AutoencoderLearning(self.autoencoder, config, windows).stage(),
             TransformerLearning(self.transformer, self.autoencoder, self.adapted_decoder, config, windows).stage(),
         ]
         if config.training.inverse_dynamics.steps:
             stages.append(
-                InverseDynamicsLearning(self.autoencoder, self.transformer, self.decoder, config, data).stage()
+                InverseDynamicsLearning(self.autoencoder, self.transformer, self.decoder, config, windows).stage()
             )
         if self.critic is not None:
             stages.append(CriticLearning(self.critic, config, data).stage())
@@ -119,7 +122,7 @@ class Mage(Algorithm[MageConfig]):
         """The plan that is acted on, of several candidates the best.
 
         Args:
-            condition_BY: (R_t, s_t), normalised.
+            condition_BY: (R_t, s_t) or (u_t, s_t), normalised.
             choose: turns logits into tokens; with noise for `candidates` rows a state.
             generation: of `begin`, for as many states; without it the same plan takes longer.
         """

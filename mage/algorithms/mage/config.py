@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from mage.algorithms.mage.schedule import schedule
-from mage.config import ADDED, AlgorithmConfig, Component, OptionalStageConfig, StageConfig, TrainingConfig, check_heads
+from mage.config import ADDED, Component, OptionalStageConfig, StageConfig, check_heads
+from mage.interface.conditioned import ConditionedConfig, ConditionedTrainingConfig
 
 
 class AutoencoderConfig(Component):
@@ -108,7 +109,11 @@ class TransformerConfig(Component):
         "coarser ones, as Algorithm 5 has it (free_running); or the sum of the teacher-forced pass's draws, which is a "
         "Z that nobody will generate, at half the cost",
     )
-    return_in_condition_loss: bool = Field(True, description="L_cond on (R_0, s_0), or on s_0 alone (Table 7)")
+    return_in_condition_loss: bool = Field(
+        True,
+        description="L_cond on (R_0, s_0), or on s_0 alone (Table 7), as it always is with advantages: no step of a "
+        "trajectory holds one",
+    )
     condition_path: Literal["adapters", "decoder"] = Field(
         "adapters", description="what L_cond tunes beside the transformer (Table 22)"
     )
@@ -166,7 +171,7 @@ class InverseDynamicsStageConfig(OptionalStageConfig):
     )
 
 
-class MageTrainingConfig(TrainingConfig):
+class MageTrainingConfig(ConditionedTrainingConfig):
     """The stages of MAGE, in order."""
 
     autoencoder: StageConfig = Field(StageConfig(), description="stage 1")
@@ -181,7 +186,7 @@ class MageTrainingConfig(TrainingConfig):
     )
 
 
-class MageConfig(AlgorithmConfig):
+class MageConfig(ConditionedConfig):
     """The whole configuration of a run of MAGE."""
 
     algorithm: str = "mage"
@@ -200,6 +205,7 @@ class MageConfig(AlgorithmConfig):
             "inverse_dynamics": data["inverse_dynamics"],
             "training": data["training"]["autoencoder"],
             "reweight_by_return": self.training.reweight_by_return,
+            **({"advantage": self.advantage_key()} if self.by_advantage else {}),
         }
 
     @model_validator(mode="after")

@@ -145,8 +145,8 @@ def _of_actions(inspection: Mapping[str, Any], actions: Mapping[str, float]) -> 
     if inspection["sees_return"] and variance and actions["low_to_high_target"] < TARGET_MOVES_ACTIONS * variance:
         share = actions["low_to_high_target"] / variance
         text = (
-            "the target return hardly moves the action: from the 2 % quantile to the maximum, on the same states of "
-            f"the data, by {100 * share:.1f} % of the actions' variance"
+            f"the target {inspection.get('asks') or 'return'} hardly moves the action: from the 2 % quantile to the "
+            f"maximum, on the same states of the data, by {100 * share:.1f} % of the actions' variance"
         )
         yield finding("target_hardly_moves_actions", share, text)
 

@@ -33,7 +33,8 @@ LOW_TARGET, HIGH_TARGET = 0.02, 1.0
 def inspect_data(agent: Mage, data: Steps) -> dict[str, Any]:
     """All probes that need the training data only, on windows spread evenly over it."""
     rows_B = data.spread(PROBED_WINDOWS)
-    batch, autoencoder = Windows(data, agent.config.autoencoder).take(rows_B), agent.autoencoder
+    windows = Windows(data, agent.config.autoencoder, agent.conditions(data))
+    batch, autoencoder = windows.take(rows_B), agent.autoencoder
     tokens_BT = chunked(
         lambda tau, back: torch.cat(autoencoder.encode(tau, back), 1), batch.trajectory_BHX, batch.condition_BY[:, :1]
     )
@@ -55,7 +56,7 @@ def inspect_data(agent: Mage, data: Steps) -> dict[str, Any]:
         },
         "mean_as_guess": masked_error(batch.trajectory_BHX, batch.mask_BH),
         "actions": probe_actions(agent, batch, read, plan.action_BA)
-        | {"low_to_high_target": target_effect(agent, batch.condition_BY, data.returns())},
+        | {"low_to_high_target": target_effect(agent, batch.condition_BY, low_and_high(agent, data))},
         "plans": probe_plans(agent, data, batch, token_maps),
         "condition": {name: condition_gap(agent, latent, batch.condition_BY) for name, latent in latents.items()},
         "other_condition": other_condition(batch.condition_BY),
@@ -93,10 +94,17 @@ def probe_actions(agent: Mage, batch: Batch, read: dict[str, Tensor], generated_
     return {"variance": float(batch.action_BA.var(0, correction=0).mean()), **errors}
 
 
-def target_effect(agent: Mage, condition_BY: Tensor, returns_N: Tensor) -> float:
-    """Mean square by which actions on the same states differ between a low and the highest target return."""
+def low_and_high(agent: Mage, data: Steps) -> Tensor:
+    """A low and the highest target, normalised as a condition has it, (2,)."""
+    returns_N = data.returns()
+    if agent.advantage is not None:
+        return returns_N.new_tensor([agent.target(LOW_TARGET), agent.target(HIGH_TARGET)])
     sample_N = returns_N[:: max(1, len(returns_N) // 1_000_000)]  # torch.quantile takes 16 million at most
-    targets = torch.quantile(sample_N, sample_N.new_tensor([LOW_TARGET, HIGH_TARGET]))
+    return torch.quantile(sample_N, sample_N.new_tensor([LOW_TARGET, HIGH_TARGET]))
+
+
+def target_effect(agent: Mage, condition_BY: Tensor, targets: Tensor) -> float:
+    """Mean square by which actions on the same states differ between a low and the highest target."""
     low_BA, high_BA = (
         decide(agent, torch.cat([target.expand(len(condition_BY), 1), condition_BY[:, 1:]], 1)).action_BA
         for target in targets
@@ -120,10 +128,9 @@ def condition_gap(agent: Mage, latent_BLC: Tensor, condition_BY: Tensor) -> dict
     """How far the first decoded step is from (R_0, s_0): by the decoder D and, where there are adapters, by D'."""
     adapted = agent.adapted_decoder
     has_adapters = adapted is not None and len(list(adapted.parameters())) > 0
-    plain = _gap(agent.autoencoder.decoder, latent_BLC, condition_BY, agent.autoencoder.layout)
     return {
-        "plain": plain,
-        "adapted": _gap(adapted, latent_BLC, condition_BY, agent.autoencoder.layout) if has_adapters else None,
+        "plain": _gap(agent, agent.autoencoder.decoder, latent_BLC, condition_BY),
+        "adapted": _gap(agent, adapted, latent_BLC, condition_BY) if has_adapters else None,
     }
 
 
@@ -133,10 +140,9 @@ def other_condition(condition_BY: Tensor) -> dict[str, float]:
     return {"return": float(squares_BY[:, 0].mean()), "state": float(squares_BY[:, 1:].mean())}
 
 
-def _gap(
-    decoder: nn.Module | None, latent_BLC: Tensor, condition_BY: Tensor, layout: dict[str, slice]
-) -> dict[str, Any]:
+def _gap(agent: Mage, decoder: nn.Module | None, latent_BLC: Tensor, condition_BY: Tensor) -> dict[str, Any]:
     assert decoder is not None
+    layout = {name: part for name, part in agent.autoencoder.layout.items() if name != "return" or by_return(agent)}
     first_BX = chunked(lambda latent, back: decoder(latent, back)[:, 0], latent_BLC, condition_BY[:, :1])
     wanted = {"return": condition_BY[:, :1], "state": condition_BY[:, 1:]}
     squares = {name: (first_BX[:, layout[name]] - wanted[name]).pow(2) for name in wanted if name in layout}
@@ -144,6 +150,11 @@ def _gap(
     found["all"] = float(torch.cat(list(squares.values()), 1).mean()) if squares else None
     found["state_dimensions"] = squares["state"].mean(0).tolist() if "state" in squares else None
     return found
+
+
+def by_return(agent: Mage) -> bool:
+    """Whether a decoded step holds what is asked for: an advantage is no part of it."""
+    return agent.advantage is None
 
 
 def decide(agent: Mage, condition_BY: Tensor) -> Plan:

@@ -3,6 +3,7 @@
 What a step holds is a choice (Table 6): the paper's (R, s), or s, a, (R, s, a).
 
 Shape suffixes: B batch, H horizon, A action size, X values of a modelled step, Y = 1 + S values of a condition (R, s).
+With `condition.kind: advantage` the condition is (u, s); a modelled step holds R all the same.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from torch import Tensor
 
 from mage.algorithms.mage.config import AutoencoderConfig
 from mage.data.steps import Steps
+from mage.interface.conditioned import Conditions
 
 
 class Batch(NamedTuple):
-    """A batch of windows; condition_BY is (R_0, s_0) and action_BA the action taken at each window's first step."""
+    """A batch of windows; condition_BY is (R_0, s_0) or (u, s_0), action_BA the action at each window's first step."""
 
     trajectory_BHX: Tensor
     mask_BH: Tensor
@@ -26,10 +28,14 @@ class Batch(NamedTuple):
 
 
 class Windows:
-    """The windows of a dataset as an autoencoder models them, one starting at every step."""
+    """The windows of a dataset as an autoencoder models them, one starting at every step.
 
-    def __init__(self, steps: Steps, config: AutoencoderConfig) -> None:
+    `conditions` gives the conditions of rows; without it they are (R, s).
+    """
+
+    def __init__(self, steps: Steps, config: AutoencoderConfig, conditions: Conditions | None = None) -> None:
         self.steps, self.horizon, self.sequence = steps, config.horizon, config.sequence
+        self.conditions = steps.conditions if conditions is None else conditions.take
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -37,15 +43,15 @@ class Windows:
     def take(self, indices_B: Tensor) -> Batch:
         """The windows that start at those rows."""
         rows_BH, mask_BH = self.steps.window_rows(indices_B, self.horizon)
-        conditions_BHY = self.steps.conditions(rows_BH)
-        parts = {"return": conditions_BHY[..., :1], "state": conditions_BHY[..., 1:]}
+        steps_BHY = self.steps.conditions(rows_BH)
+        parts = {"return": steps_BHY[..., :1], "state": steps_BHY[..., 1:]}
         names = self.sequence.split("_")
         if "action" in names:
             parts["action"] = self.steps.actions(rows_BH)
         return Batch(
             trajectory_BHX=torch.cat([parts[name] for name in names], -1),
             mask_BH=mask_BH,
-            condition_BY=conditions_BHY[:, 0],
+            condition_BY=self.conditions(indices_B),
             action_BA=self.steps.actions(indices_B),
         )
 

@@ -22,7 +22,6 @@ from mage.algorithms.mage.config import MageConfig
 from mage.algorithms.mage.sequence import Windows
 from mage.algorithms.mage.token_choice import TokenChoice, all_rows
 from mage.algorithms.mage.transformer import MultiScaleTransformer
-from mage.data.steps import Steps
 from mage.interface import ONE, Info, Stage, minimise
 
 LARGEST_POOL = 131_072
@@ -45,10 +44,10 @@ class InverseDynamicsLearning:
         transformer: MultiScaleTransformer,
         decoder: nn.Module,
         config: MageConfig,
-        data: Steps,
+        windows: Windows,
     ) -> None:
         self.autoencoder, self.transformer, self.decoder = autoencoder, transformer, decoder
-        self.config, self.data = config, data
+        self.config, self.windows, self.data = config, windows, windows.steps
 
     def stage(self) -> Stage:
         """As the trainer runs it."""
@@ -75,7 +74,7 @@ class InverseDynamicsLearning:
     def _error(self, indices_B: Tensor) -> Tensor:
         chosen_B = indices_B % len(self._pool)
         rows_B = self._pool[chosen_B]
-        action_BA = self.autoencoder.act(self._read[chosen_B], self.data.conditions(rows_B), decoder=self.decoder)
+        action_BA = self.autoencoder.act(self._read[chosen_B], self.windows.conditions(rows_B), decoder=self.decoder)
         return (action_BA - self.data.actions(rows_B)).pow(2).mean()
 
     @cached_property
@@ -95,12 +94,12 @@ class InverseDynamicsLearning:
         model, given = self.autoencoder, self._own_coarse_tokens(rows_B)
         if len(given) >= (self.config.inverse_dynamics.scales or self.config.autoencoder.num_scales):
             return model.read(given, model.quantizer.decode(given))
-        conditions_BY = self.data.conditions(rows_B)
+        conditions_BY = self.windows.conditions(rows_B)
         return model.read(*self.transformer.generate(conditions_BY, model.quantizer, choose, given))
 
     def _own_coarse_tokens(self, rows_B: Tensor) -> list[Tensor]:
         scales = self.config.training.inverse_dynamics.given_scales
         if not scales:
             return []
-        batch = Windows(self.data, self.config.autoencoder).take(rows_B)
+        batch = self.windows.take(rows_B)
         return self.autoencoder.encode(batch.trajectory_BHX, batch.condition_BY[:, :1])[:scales]

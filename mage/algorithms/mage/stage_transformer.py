@@ -9,6 +9,8 @@ VAR. Draws of that pass correct the true coarser scales, so that their sum is a 
 the coarser ones. With `coarser_tokens: generated` there is that pass alone, as Algorithm 5 is printed; its
 cross-entropy then asks for the true residual of a sum that was drawn.
 
+Conditioned on an advantage u instead of R_0, everything is told u, and L_cond is on s_0 alone: no step holds u.
+
 Shape suffixes: B batch, T tokens of all scales, V codebook size, L latent length, C code width, Y = 1 + S values of the
 condition (R_0, s_0).
 """
@@ -60,7 +62,7 @@ class TransformerLearning:
 
     def loss(self, rows_B: Tensor, random: torch.Generator) -> tuple[Tensor, Info]:
         """Returns (loss, info); info holds every term, by name."""
-        token_maps, condition_BY = self.tokens.take(rows_B), self.windows.steps.conditions(rows_B)
+        token_maps, condition_BY = self.tokens.take(rows_B), self.windows.conditions(rows_B)
         tokens_BT = torch.cat(token_maps, 1)
         logits_BTV, latent_BLC = self._predict(token_maps, condition_BY, random)
         entropy_BT = F.cross_entropy(logits_BTV.transpose(1, 2), tokens_BT, reduction="none")
@@ -109,7 +111,7 @@ class TransformerLearning:
             latent_BLC,
             condition_BY,
             self.autoencoder.layout,
-            with_return=self.config.return_in_condition_loss,
+            with_return=self.config.return_in_condition_loss and not self.run.by_advantage,
         )
 
     @torch.no_grad()

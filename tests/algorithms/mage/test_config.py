@@ -43,7 +43,7 @@ def test_the_schedule_is_the_scales_given_or_else_chosen_from_their_number() -> 
 
 def test_every_field_belongs_to_a_component_or_to_the_run() -> None:
     groups = {name.split(".")[0] for name in field_names()}
-    components = {"autoencoder", "inverse_dynamics", "transformer", "value", "policy"}
+    components = {"condition", "autoencoder", "inverse_dynamics", "transformer", "value", "policy"}
     assert groups == components | {"algorithm", "training", "evaluation"}
 
 

@@ -77,7 +77,7 @@ def learning_of(agent: Mage, trainer: Trainer) -> TransformerLearning:
 
 
 def stage_2b(agent: Mage, trainer: Trainer) -> InverseDynamicsLearning:
-    return InverseDynamicsLearning(agent.autoencoder, agent.transformer, agent.decoder, agent.config, trainer.data)
+    return InverseDynamicsLearning(agent.autoencoder, agent.transformer, agent.decoder, agent.config, windows(trainer))
 
 
 def predict(learning: TransformerLearning, rows_B: Tensor) -> Tensor:
