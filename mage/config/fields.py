@@ -115,7 +115,7 @@ class EvaluationConfig(Component):
         ge=0,
         le=1,
         description="target R_0 = this quantile of the training returns-to-go (1: their maximum); by default the "
-        "scenario's",
+        "scenario's; of advantages, where these are the condition, by default 0.95",
     )
     target_return_rule: Literal["constant", "decremented", "feasible"] | None = Field(
         None,

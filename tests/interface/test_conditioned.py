@@ -166,8 +166,9 @@ def test_it_is_another_method_in_results() -> None:
 
 
 def test_asked_for_a_high_advantage_it_does_better_than_asked_for_a_low_one(tiny_maze: Trajectories) -> None:
-    value = ["condition.hidden_dim=32", "training.advantage.steps=300", "training.advantage.batch_size=128"]
-    config = reference_config("return_bc", 400, ["condition.kind=advantage", *value])
+    value = ["condition.expectile=0.7", "training.advantage.steps=500", "training.advantage.batch_size=128"]
+    width = [f"{part}.hidden_dim=64" for part in ("condition", "behaviour_cloning")]
+    config = reference_config("return_bc", 1500, ["condition.kind=advantage", *value, *width])
     made = Trainer(tiny_maze, config, seed=0)
     made.advance(made.total_steps)
     policy: Policy = made.policy()
@@ -175,5 +176,4 @@ def test_asked_for_a_high_advantage_it_does_better_than_asked_for_a_low_one(tiny
         evaluate_policies([Policy(policy.agent, policy.task, agent_of(made).target(quantile), 0)], episodes=10)
         for quantile in (0.05, 0.95)
     )
-    print(low["return"].mean(), high["return"].mean())
     assert high["return"].mean() > low["return"].mean() + 5
