@@ -22,7 +22,7 @@ PLANS = {
         "the action goes where its plan goes",
     ),
     "nats_saved": (
-        "nats a token that the right return-to-go saves",
+        "nats a token that the right condition saves",
         0.2,
         "generated plans hardly hear what is asked",
         "plans hear what is asked",

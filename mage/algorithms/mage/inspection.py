@@ -142,7 +142,9 @@ def other_condition(condition_BY: Tensor) -> dict[str, float]:
 
 def _gap(agent: Mage, decoder: nn.Module | None, latent_BLC: Tensor, condition_BY: Tensor) -> dict[str, Any]:
     assert decoder is not None
-    layout = {name: part for name, part in agent.autoencoder.layout.items() if name != "return" or by_return(agent)}
+    layout = dict(agent.autoencoder.layout)
+    if agent.advantage is not None:  # what is asked for is no part of a step
+        layout.pop("return", None)
     first_BX = chunked(lambda latent, back: decoder(latent, back)[:, 0], latent_BLC, condition_BY[:, :1])
     wanted = {"return": condition_BY[:, :1], "state": condition_BY[:, 1:]}
     squares = {name: (first_BX[:, layout[name]] - wanted[name]).pow(2) for name in wanted if name in layout}
@@ -150,11 +152,6 @@ def _gap(agent: Mage, decoder: nn.Module | None, latent_BLC: Tensor, condition_B
     found["all"] = float(torch.cat(list(squares.values()), 1).mean()) if squares else None
     found["state_dimensions"] = squares["state"].mean(0).tolist() if "state" in squares else None
     return found
-
-
-def by_return(agent: Mage) -> bool:
-    """Whether a decoded step holds what is asked for: an advantage is no part of it."""
-    return agent.advantage is None
 
 
 def decide(agent: Mage, condition_BY: Tensor) -> Plan:
