@@ -128,7 +128,7 @@ class Algorithm(nn.Module, ABC, Generic[C]):
         """What can be asked of it and changes what it does; None: nothing."""
         return "return"
 
-    def target(self, quantile: float | None = None) -> float:
+    def target_advantage(self, quantile: float | None = None) -> float:
         """Of one that asks for no return but an advantage, once it is trained: that quantile of the data's."""
         raise NotImplementedError
 

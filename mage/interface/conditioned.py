@@ -149,7 +149,7 @@ class ConditionedAlgorithm(Algorithm[C]):
         """Its condition."""
         return "return" if self.advantage is None else "advantage"
 
-    def target(self, quantile: float | None = None) -> float:
+    def target_advantage(self, quantile: float | None = None) -> float:
         """That quantile of the data's advantages, by default 0.95."""
         assert self.advantage is not None
         return self.advantage.quantile(DEFAULT_QUANTILE if quantile is None else quantile)

@@ -75,7 +75,7 @@ def targets(trainer: Trainer) -> list[dict[str, float]]:
     """
     trajectories, agent = trainer.trajectories, trainer.agent
     if agent.asks == "advantage":
-        return [{"quantile": quantile, "target": agent.target(quantile)} for quantile in QUANTILES]
+        return [{"quantile": quantile, "target": agent.target_advantage(quantile)} for quantile in QUANTILES]
     returns = trajectories.returns_to_go
     if trainer.config.target_return_rule == "decremented":
         returns = returns[trajectories.episode_starts[:-1]]

@@ -122,7 +122,7 @@ class Trainer:
         """The policy as trained so far (shares the weights)."""
         rule, quantile = self.config.target_return_rule, self.config.evaluation.target_return_quantile
         if self.agent.asks == "advantage":
-            target = self.agent.target(quantile)
+            target = self.agent.target_advantage(quantile)
         else:
             quantile = 1.0 if rule == "feasible" and quantile is None else quantile
             target = target_return(self.trajectories, quantile, of_episodes=rule == "decremented")

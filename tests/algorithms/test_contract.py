@@ -46,11 +46,11 @@ class TestBc(AlgorithmContract):
 
 class TestReturnBc(AlgorithmContract):
     algorithm = "return_bc"
-    small = ("behaviour_cloning.hidden_dim=16",)
+    small: ClassVar[Sequence[str]] = ("behaviour_cloning.hidden_dim=16",)
 
 
 class TestReturnBcByAdvantage(TestReturnBc):
-    small = (
+    small: ClassVar[Sequence[str]] = (
         *TestReturnBc.small,
         "condition.kind=advantage",
         "condition.horizon=5",

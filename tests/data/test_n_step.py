@@ -1,5 +1,7 @@
 """Returns over n steps: what is paid within them, and where they go on with a value."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -15,8 +17,8 @@ DISCOUNT = 0.9  # of the handmade task
 
 
 def steps(lengths: list[int], rewards: list[float], terminal: list[bool]) -> Steps:
-    arrays = {"rewards": np.array(rewards, np.float32), "terminations": np.array(terminal)}
-    trajectories = make_trajectories(lengths, **arrays)
+    changes: dict[str, Any] = {"rewards": np.array(rewards, np.float32), "terminations": np.array(terminal)}
+    trajectories = make_trajectories(lengths, **changes)
     return Steps(trajectories, Statistics.from_trajectories(trajectories))
 
 

@@ -99,7 +99,7 @@ def test_the_target_is_a_quantile_of_the_datas_advantages(algorithm: str, small:
     assert (agent.asks, policy.ceiling, policy.decrements_target) == ("advantage", None, False)
     assert policy.target_return == pytest.approx(np.quantile(label_N, 0.95), abs=1e-5)
     asked = [row["target"] for row in inspect_training(trained)["targets"]]
-    assert asked == [agent.target(quantile) for quantile in (0.02, 0.25, 0.5, 0.75, 0.9, 1.0)]
+    assert asked == [agent.target_advantage(quantile) for quantile in (0.02, 0.25, 0.5, 0.75, 0.9, 1.0)]
     low, high = (play(policy, targets=np.full(3, target)) for target in (-3.0, 3.0))
     assert not np.array_equal(low, high)
 
@@ -128,7 +128,7 @@ def test_the_value_comes_back_from_disk_with_the_policy(tmp_path: Path) -> None:
     own = agent_of(trained).advantage
     assert own is not None
     assert torch.equal(loaded.advantage(observation_BS), own(observation_BS))
-    assert loaded.target(0.5) == own.quantile(0.5)
+    assert loaded.target_advantage(0.5) == own.quantile(0.5)
 
 
 def test_algorithms_share_a_value_and_mages_share_a_stage_1_as_well(tmp_path: Path) -> None:
@@ -173,7 +173,9 @@ def test_asked_for_a_high_advantage_it_does_better_than_asked_for_a_low_one(tiny
     made.advance(made.total_steps)
     policy: Policy = made.policy()
     low, high = (
-        evaluate_policies([Policy(policy.agent, policy.task, agent_of(made).target(quantile), 0)], episodes=10)
+        evaluate_policies(
+            [Policy(policy.agent, policy.task, agent_of(made).target_advantage(quantile), 0)], episodes=10
+        )
         for quantile in (0.05, 0.95)
     )
     assert high["return"].mean() > low["return"].mean() + 5

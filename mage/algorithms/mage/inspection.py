@@ -98,7 +98,7 @@ def low_and_high(agent: Mage, data: Steps) -> Tensor:
     """A low and the highest target, normalised as a condition has it, (2,)."""
     returns_N = data.returns()
     if agent.advantage is not None:
-        return returns_N.new_tensor([agent.target(LOW_TARGET), agent.target(HIGH_TARGET)])
+        return returns_N.new_tensor([agent.target_advantage(LOW_TARGET), agent.target_advantage(HIGH_TARGET)])
     sample_N = returns_N[:: max(1, len(returns_N) // 1_000_000)]  # torch.quantile takes 16 million at most
     return torch.quantile(sample_N, sample_N.new_tensor([LOW_TARGET, HIGH_TARGET]))
 
