@@ -7,8 +7,8 @@ Two plans are drawn for each of some states, at temperature 1 whatever the polic
   the data did does.
 - follows: the correlation of the actions' difference with that of the displacements that the two plans decode to, in
   the direction in which displacements go with actions in the data. Near 0, the action is not that of its own plan.
-- nats saved: by how much the cross-entropy of a true token rises with the R_0 (or u) of another window. Near 0, tokens do
-  not hear the condition.
+- nats saved: by how much the cross-entropy of a true token rises with the R_0 (or u) of another window. Near 0, tokens
+  do not hear the condition.
 
 Shape suffixes: B batch, L latent length, C code width, A action size, S observation size, Y = 1 + S values of a
 condition (R_0, s_0), X values of a modelled step, T tokens of all scales.
