@@ -16,7 +16,7 @@ from mage.interface import Policy
 from mage.interface.conditioned import ConditionedAlgorithm, Conditions
 from mage.interface.policy import load_policy
 from mage.results import compare
-from mage.testing.toy import differences, play, small_config, toy_data
+from mage.testing.toy import differences, play, small_config, toy_data, weights
 from mage.training.inspection import inspect_training
 from mage.training.trainer import Trainer
 from tests.algorithms.builders import reference_config
@@ -129,6 +129,18 @@ def test_the_value_comes_back_from_disk_with_the_policy(tmp_path: Path) -> None:
     assert own is not None
     assert torch.equal(loaded.advantage(observation_BS), own(observation_BS))
     assert loaded.target_advantage(0.5) == own.quantile(0.5)
+
+
+def test_a_value_that_was_stopped_half_way_is_the_undisturbed_one_to_the_bit(tmp_path: Path) -> None:
+    alone, config = trainer("return_bc", ()), small_config("return_bc", SHORT)
+    stopped = Trainer(toy_data(), config, seed=0)
+    stopped.advance(5)
+    stopped.save(tmp_path)
+    continued = Trainer(toy_data(), config, seed=0)
+    continued.load(tmp_path)
+    continued.advance(continued.total_steps)
+    assert differences(weights(continued), weights(alone)) == []
+    assert continued.history[-1] == alone.history[-1]
 
 
 def test_algorithms_share_a_value_and_mages_share_a_stage_1_as_well(tmp_path: Path) -> None:
