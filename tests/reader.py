@@ -153,7 +153,8 @@ def small(name: str, preset: str, fields: Sequence[str]) -> Iterator[tuple[str, 
     pairs = [field.split("=", 1) for field in (*short, *evaluated, *quick, *own)]
     patched = reduce(lambda data, pair: with_field(data, pair[0], read_yaml(pair[1])), pairs, {"algorithm": name})
     del patched["algorithm"]
-    for place, said in ({ANY_FAMILY: {}} | dict(registry.get(name).presets[preset])).items():
+    everywhere: dict[str, Mapping[str, Any]] = {ANY_FAMILY: {}}
+    for place, said in (everywhere | dict(registry.get(name).presets[preset])).items():
         yield place, merge(said, patched)
 
 
@@ -195,7 +196,7 @@ def write_adroit(scenario: Scenario) -> None:
     """Noise of the right sizes, under the published name and that of a local copy."""
     register_environments()
     environment = gym.make(f"AdroitHand{scenario.name.partition('-')[0].title()}-v1", max_episode_steps=100)
-    shown = gym.spaces.Box(-1, 1, environment.observation_space.shape, seed=0)  # type: ignore[arg-type]
+    shown = gym.spaces.Box(-1, 1, environment.observation_space.shape or (), seed=0)
     episode = [float(step) for step in range(40)]
     for dataset_id in (*scenario.dataset_ids, scenarios.own_dataset_id(scenario, "local")):
         write_minari(dataset_id, [episode] * 5, shown, environment.action_space, terminated=False, env=environment)
