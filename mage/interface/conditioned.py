@@ -96,7 +96,7 @@ class ConditionedConfig(AlgorithmConfig):
         if self.by_advantage and rule in ("decremented", "feasible"):
             raise ValueError(
                 f"evaluation.target_return_rule {rule} is of returns; with condition.kind advantage the target is a "
-                "constant quantile, feasible in every state: leave it out"
+                "constant quantile of advantages: leave it out"
             )
         return self
 

@@ -1,4 +1,4 @@
-"""The advantage of n steps of the data over a value of where they began: something that can be asked for in any state.
+"""The advantage of n steps of the data over a value of where they began: what is asked for is relative to the state.
 
     V:  |tau - 1(x < 0)| x^2,    x = sum_{i < m} gamma^i r_{t+i} + gamma^m V'(s_{t+m}) - V(s_t)
     u_t = (sum_{i < m} gamma^i r_{t+i} + gamma^m V(s_{t+m}) - V(s_t)) / deviation, cut at +-clip
@@ -37,8 +37,8 @@ class ConditionConfig(Component):
 
     kind: Literal["return", "advantage"] = Field(
         "return",
-        description="the return-to-go; or (ours) the advantage of the next n steps over a learned V(s), standardised: "
-        "the same one can be met in every state",
+        description="the return-to-go; or (ours) the advantage of the next n steps over a learned V(s), standardised, "
+        "of which the same target is asked for in every state",
     )
     horizon: int = Field(24, ge=1, description="n: steps of a return before it goes on with V")
     expectile: float = Field(0.9, gt=0, lt=1, description="tau: how optimistic V is; 0.5 is the mean of the data")
