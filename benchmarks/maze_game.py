@@ -25,7 +25,7 @@ from mage.data.maze_game.environment import WALLS
 from mage.evaluation.rollout import Rollout
 from mage.files import write_text
 from mage.interface import Policy
-from mage.results.maze_plot import plot_trajectories
+from mage.results.plots.maze import plot_trajectories
 
 POLICIES = {
     "MAGE": [],

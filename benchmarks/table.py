@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mage.evaluation.latency import cpu_name
 from mage.results import load, load_trials, summary
 from mage.results.store import TRIAL_COLUMNS
 
@@ -77,12 +78,6 @@ def cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.0f}" if value.is_integer() else f"{value:.1f}"
     return str(value)
-
-
-def cpu_name() -> str:
-    """The processor's own name, on Linux."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 if __name__ == "__main__":

@@ -149,6 +149,13 @@ class Algorithm(nn.Module, ABC, Generic[C]):
     def act(self, state: State, seen: Seen) -> tuple[Tensor, State]:
         """Actions (B, A), which the caller clips, and what is remembered for the next step."""
 
+    def plans(self, observation_BS: Tensor, asked_B: Tensor) -> Mapping[str, Tensor]:
+        """The states (B, H, S) that it means to reach, in the environment's units, from a coarse view to the whole.
+
+        By the name of each view; nothing of an algorithm that acts without a plan of states.
+        """
+        return {}
+
     def probe(self, data: Steps) -> Report | None:
         """Numbers of its own for an inspection, from the training data alone."""
         return None

@@ -18,6 +18,24 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[str]]
 
 
+class CodeUse(NamedTuple):
+    """How much of a codebook is used, of a scale or over all.
+
+    Attributes:
+        scale: what it is called.
+        tokens: that a window has of it.
+        codes_used: percent of the codes.
+        perplexity: exp of the entropy of their frequencies: so many codes, were they used alike.
+        codes: that there are.
+    """
+
+    scale: str
+    tokens: int
+    codes_used: float
+    perplexity: float
+    codes: int
+
+
 @dataclass(frozen=True)
 class Explanation:
     """What an algorithm adds to what can be said of any.
@@ -29,6 +47,7 @@ class Explanation:
         stage_metrics: the metrics of a stage that are shown, beside its loss; None: all.
         key_numbers: in one line a policy of a sweep: column -> value.
         legend: what these columns are.
+        code_use: of an algorithm with a codebook, from the coarsest scale to the finest, then over all.
     """
 
     findings: Sequence[Finding] = ()
@@ -37,6 +56,7 @@ class Explanation:
     stage_metrics: Sequence[str] | None = None
     key_numbers: Mapping[str, str] = field(default_factory=dict)
     legend: str = ""
+    code_use: Sequence[CodeUse] = ()
 
 
 def finding(name: str, value: float | None, text: str) -> Finding:

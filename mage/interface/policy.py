@@ -109,6 +109,18 @@ class Policy:
         highest_B = self.ceiling.highest(self.agent.condition(observation_BS, target_B))
         return torch.minimum(target_B, highest_B * self.agent.deviation_Y[0] + self.agent.mean_Y[0])
 
+    @torch.no_grad()
+    def plans(self, observations: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]:
+        """What it plans at observations (B, S) where targets (B,) are asked for: states (B, H, S) by view.
+
+        From a coarse view to the whole; nothing of a policy without a plan of states.
+        """
+        observation_BS, target_B = (
+            torch.from_numpy(part.astype(np.float32)).to(self.device) for part in (observations, targets)
+        )
+        planned = self.agent.plans(observation_BS, self.asked(observation_BS, target_B))
+        return {name: states_BHS.cpu().numpy() for name, states_BHS in planned.items()}
+
     def begin(self, environments: int) -> Acting:
         """Begins so many episodes; several batches of episodes may be under way at once."""
         return Acting(self, environments)

@@ -22,21 +22,17 @@ from mage import __version__
 from mage.errors import MageError
 from mage.files import as_path, write_text
 from mage.report.gallery import pictures
-from mage.report.run_files import RunFiles, fingerprints, read_files, training_command
+from mage.report.run_files import RunFiles, fingerprints, training_command
+from mage.report.views import Runs
 from mage.results import (
     aggregate,
     compare,
     improvement,
-    load,
-    load_failures,
-    load_trials,
-    method_table,
     summary,
     warnings,
 )
 from mage.results.failures import FAILURE_COLUMNS, unfinished
 from mage.results.method_table import NOTE
-from mage.results.store import TRIAL_COLUMNS
 from mage.words import cell, estimate
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
@@ -85,13 +81,8 @@ def write_report(
 
 def gather(location: str | Path, by: str | None, seed: int) -> dict[str, Any]:
     """What the page shows."""
-    results = load(location)
-    failures, files = load_failures(location, results), read_files(location)
-    trials = pd.DataFrame(columns=list(TRIAL_COLUMNS))
-    with suppress(MageError):  # trainings outside of sweeps have no trials
-        trials = load_trials(location)
-    scored = bool(results["normalized_score"].notna().any())
-    cells = method_table(results, by, failures, seed=seed) if scored else pd.DataFrame()
+    shown = Runs(location, by, seed)
+    results, failures, files, scored = shown.results, shown.failures, shown.files, shown.is_scored
     scenarios = sorted(results["scenario"].unique())
     runs = len(results.drop_duplicates(["scenario", "config_hash", "dataset_id", "training_seed"]))
     return {
@@ -107,15 +98,15 @@ def gather(location: str | Path, by: str | None, seed: int) -> dict[str, Any]:
             "runs that failed": str(len(failures)),
             "episodes": str(len(results)),
             "configurations": str(len(summary(results))),
-            "trials of sweeps": str(len(trials)),
+            "trials of sweeps": str(len(shown.trials_if_any)),
         },
         "note": NOTE,
-        "scores": _scores(cells) if scored else None,
+        "scores": _scores(shown.cells) if scored else None,
         "statistics": _or_none(lambda: _statistics(results, by, seed, failures)) if scored else None,
         "improvement": _or_none(lambda: _improvement(results, by, seed, failures)) if scored else None,
         "comparison": _or_none(lambda: _comparison(results, failures)),
         "configurations": _configurations(results, failures),
-        "pictures": pictures(results, cells, trials, files, by, seed, failures),
+        "pictures": pictures(shown),
         "failures": _failures(failures),
         "unfinished": unfinished(location),
         "warnings": warnings(results),

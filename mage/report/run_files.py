@@ -15,6 +15,7 @@ from mage.config import AlgorithmConfig, load_config, make_config
 from mage.data.environments import environment_name
 from mage.errors import MageError
 from mage.evaluation.recording import SUFFIX, read_recording
+from mage.inspection.document import FILE, INSPECTION_VERSION
 from mage.results.locations import open_location, own_files, read_bytes
 from mage.run_directory import differences
 
@@ -29,12 +30,14 @@ class RunFiles:
         policies: `policy.json` by the folder that it is in, relative to the location, statistics left out.
         curves: the rows of `metrics.jsonl` by the same, each with its algorithm.
         configs: configurations of trainings that have no policy yet, by folder.
+        inspections: `inspection.json` by the folder that it is in, of this version.
         versions: what the recorded episodes were played with, by folder.
     """
 
     policies: dict[str, dict[str, Any]] = field(default_factory=dict)
     curves: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     configs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    inspections: dict[str, dict[str, Any]] = field(default_factory=dict)
     versions: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
@@ -42,7 +45,7 @@ def read_files(location: str | Path) -> RunFiles:
     """Reads them; what is damaged is left out, since the tables do not need it."""
     filesystem, root = open_location(location)
     found = RunFiles()
-    readers = {"policy.json": found.policies, "config.json": found.configs}
+    readers = {"policy.json": found.policies, "config.json": found.configs, FILE: found.inspections}
     for path in sorted(own_files(filesystem, root, location)):
         folder = path.parent.relative_to(root).as_posix() if path.parent.is_relative_to(root) else "."
         try:
@@ -57,6 +60,9 @@ def read_files(location: str | Path) -> RunFiles:
                 )
         except (MageError, TypeError, ValueError):
             continue
+    for folder, inspection in list(found.inspections.items()):
+        if inspection.get("format_version") != INSPECTION_VERSION:
+            del found.inspections[folder]
     for folder, rows in found.curves.items():
         owner = found.policies.get(folder, {}).get("config") or found.configs.get(folder) or {}
         for row in rows:

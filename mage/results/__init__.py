@@ -3,8 +3,8 @@
 from mage.results.costs import costs
 from mage.results.failures import load_failures
 from mage.results.method_table import format_table, method_table
-from mage.results.plots import plot_parameters
-from mage.results.profile_plot import plot_profiles
+from mage.results.plots.parameters import plot_parameters
+from mage.results.plots.profiles import plot_profiles
 from mage.results.published import algorithms_by_method, published
 from mage.results.pull import pull
 from mage.results.statistics import aggregate, budget, improvement, profile, runs

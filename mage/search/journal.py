@@ -19,8 +19,9 @@ from ray.tune.search.optuna import OptunaSearch
 
 from mage.errors import MageError
 from mage.files import Say
+from mage.search.study import JOURNAL
 
-JOURNAL, TUNE = "optuna.journal", "tune"
+TUNE = "tune"
 
 
 class RunJournal(JournalFileBackend):

@@ -35,15 +35,16 @@ from mage.progress.trackers import check_trackers, make_trackers
 from mage.progress.trackers.tensorboard import FOLDER, TensorBoard
 from mage.progress.watch import Watch, waiting
 from mage.results import load, load_trials, plot_parameters, write_parquet
+from mage.results.plots.variants import plot_variants
 from mage.results.status import read_status, write_status
-from mage.results.variant_plot import plot_variants
 from mage.search.concurrency import FollowsCluster, NamedTrials, ProposedTrials, Recount
-from mage.search.journal import JOURNAL, TUNE, JournalSearch, RunJournal, can_go_on, mend_journal
+from mage.search.journal import TUNE, JournalSearch, RunJournal, can_go_on, mend_journal
 from mage.search.placement import SweepPlacement, alive_nodes, fit_to_cluster, trials_at_once
 from mage.search.plan import Plan, make_plan
 from mage.search.progress import Progress, watched_by
 from mage.search.settings import SweepSettings, check_directory, claim_directory
 from mage.search.space import Space, starting_point, to_tune
+from mage.search.study import JOURNAL
 from mage.search.tables import ended_trials, gather_results, gather_trials
 from mage.search.trial import METRIC, TIME, VARIANT, TrialSettings, drop_checkpoints, run_trial
 from mage.training.disk import check_room

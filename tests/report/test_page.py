@@ -16,8 +16,9 @@ import pytest
 from mage.config import make_config
 from mage.errors import MageError
 from mage.report import write_report
-from mage.report.pictures import as_data_uri, draw_intervals
+from mage.report.gallery import as_data_uri
 from mage.results import write_parquet
+from mage.results.plots.scores import draw_intervals
 from tests.results.tables import results, trials
 from tests.test_cli import run_well
 

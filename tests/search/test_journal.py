@@ -9,7 +9,8 @@ import pytest
 from optuna.storages import JournalStorage
 
 from mage.errors import MageError
-from mage.search.journal import JOURNAL, TUNE, JournalSearch, RunJournal, can_go_on, mend_journal
+from mage.search.journal import TUNE, JournalSearch, RunJournal, can_go_on, mend_journal
+from mage.search.study import JOURNAL
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

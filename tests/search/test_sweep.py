@@ -68,6 +68,9 @@ def test_a_sweep_leaves_its_tables_its_plot_its_study_and_policies_that_can_be_e
     assert len(optuna.load_study(study_name="maze2d-umaze", storage=storage).trials) == 2
     assert f"optuna-dashboard {out}/maze2d-umaze/optuna.journal" in done.stdout
     assert "2 of 2 trials done; best so far" in done.stdout
+    for kind in ("parallel", "importance", "curves"):
+        run_well("results", "plot", out, "--kind", kind, "--to", tmp_path)
+        assert (tmp_path / f"{kind}.png").stat().st_size > 5000
     check_status(out, trials)
     check_curves(out / "maze2d-umaze", finished)
     assert not any((out / "maze2d-umaze" / "training").iterdir())  # of trials that have ended

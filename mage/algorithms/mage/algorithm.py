@@ -154,6 +154,12 @@ class Mage(ConditionedAlgorithm[MageConfig]):
         decoded_NS: Tensor = decoded_NX[:, self.autoencoder.layout["state"]]
         return -(decoded_NS - condition_NY[:, 1:]).pow(2).mean(1)
 
+    def plans(self, observation_BS: Tensor, asked_B: Tensor) -> Mapping[str, Tensor]:
+        """The states that Z decodes to, by the scales that it is summed from, coarse to fine."""
+        from mage.algorithms.mage.plans_by_scale import plans_by_scale
+
+        return plans_by_scale(self, self.condition(observation_BS, asked_B))
+
     @classmethod
     def explain(cls, inspection: Mapping[str, Any]) -> Explanation:
         """Findings about Z, its scales, the actions read off it and the condition in it, and the tables behind them."""

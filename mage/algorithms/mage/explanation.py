@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from mage.algorithms.mage.explanation_of_plans import PLANS, of_plans, plan_tables
-from mage.interface.explanation import Explanation, Finding, Table, finding, own_row
+from mage.interface.explanation import CodeUse, Explanation, Finding, Table, finding, own_row
 from mage.words import number
 
 Z_MATTERS = 0.1
@@ -78,6 +78,7 @@ def explain(inspection: Mapping[str, Any]) -> Explanation:
         stage_metrics=STAGE_METRICS,
         key_numbers=key_columns(inspection, data),
         legend=LEGEND,
+        code_use=list(_code_use(data)),
     )
 
 
@@ -199,6 +200,15 @@ def _visited(inspection: Mapping[str, Any]) -> dict[str, list[str]]:
         "visited: s_0 error": [number(gap.get("state")) for gap in gaps],
         "R_0 error": [number(gap.get("return")) for gap in gaps],
     }
+
+
+def _code_use(data: Mapping[str, Any]) -> Iterator[CodeUse]:
+    codebook, scales = data["codebook"], data["scales"]
+    codes = codebook["codes"]
+    for k, scale in enumerate(scales, 1):
+        yield CodeUse(str(k), scale["tokens"], scale["codes_used"], scale["perplexity"], codes)
+    tokens = sum(scale["tokens"] for scale in scales)
+    yield CodeUse("all", tokens, codebook["codes_used"], codebook["perplexity"], codes)
 
 
 def _actions(data: Mapping[str, Any]) -> Table:

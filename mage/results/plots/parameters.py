@@ -1,7 +1,4 @@
-"""Plots of a sweep, drawn without a display and without matplotlib's global state.
-
-matplotlib is imported by what draws: the workers of a sweep import this module, too.
-"""
+"""Score against every swept field: where in the search space it pays to be."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mage.errors import MageError
-from mage.files import replacing
+from mage.results.plots.style import FAILED, MEAN, TRIAL, save
 from mage.results.store import TRIAL_COLUMNS
 from mage.words import plain
 
@@ -24,8 +21,6 @@ if TYPE_CHECKING:
 
 MOST_TICKS = 10
 """A parameter with more tried values than this was drawn from a range, and gets an axis of numbers."""
-
-TRIAL, MEAN, FAILED = "#4477aa", "#222222", "#cc3311"
 
 
 def plot_parameters(trials: pd.DataFrame, path: str | Path) -> None:
@@ -69,15 +64,6 @@ def draw_parameters(trials: pd.DataFrame) -> Figure:
         fontsize="small",
     )
     return figure
-
-
-def save(figure: Figure, path: str | Path) -> None:
-    """Writes a picture as PNG, whole or not at all; MageError where that is not possible."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas = FigureCanvasAgg(figure)
-    with replacing(Path(path)) as temporary:
-        canvas.print_png(str(temporary))
 
 
 def _draw_panel(panel: Axes, trials: pd.DataFrame, parameter: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mage.errors import MageError
-from mage.results.plots import FAILED, TRIAL, save
+from mage.results.plots.style import FAILED, TRIAL, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

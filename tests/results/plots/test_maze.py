@@ -5,7 +5,7 @@ import pytest
 from matplotlib.image import imread
 
 from mage.errors import MageError
-from mage.results.maze_plot import plot_trajectories
+from mage.results.plots.maze import plot_trajectories
 
 ALONG_THE_TOP = np.stack([np.linspace(1.5, 2.5, 30), np.full(30, 1.5)], axis=1)
 DOWN_AGAIN = np.stack([np.full(30, 1.5), np.linspace(1.5, 4.5, 30)], axis=1)

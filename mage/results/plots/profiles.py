@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from mage.errors import MageError
-from mage.results.plots import save
+from mage.results.plots.style import color_of, finish, grid, save, style_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")  # told apart by the colour-blind
-STYLES = ("-", "--", ":", "-.")
 
 
 def plot_profiles(profiles: pd.DataFrame, path: str | Path) -> None:
@@ -32,21 +29,17 @@ def plot_profiles(profiles: pd.DataFrame, path: str | Path) -> None:
 
 def draw_profiles(profiles: pd.DataFrame) -> Figure:
     """The picture of `plot_profiles`."""
-    from matplotlib.figure import Figure
-
     if profiles.empty:
         raise MageError("there is nothing to plot: the table of profiles is empty")
-    figure = Figure(figsize=(6.4, 4.0), dpi=150, layout="constrained")
-    panel = figure.subplots()
+    figure, (panel,) = grid(1, 4.0, width=6.4)
     for number, (method, own) in enumerate(profiles.groupby("method")):
-        color, style = COLORS[number % len(COLORS)], STYLES[number // len(COLORS) % len(STYLES)]
-        panel.plot(own["threshold"], own["share"], style, color=color, label=str(method))
+        color = color_of(number)
+        panel.plot(own["threshold"], own["share"], style_of(number), color=color, label=str(method))
         if own["low"].notna().all():
             panel.fill_between(own["threshold"], own["low"], own["high"], color=color, alpha=0.2, linewidth=0)
     panel.set_xlabel("normalised score")
     panel.set_ylabel("share of runs above it")
     panel.set_ylim(-0.02, 1.02)
-    panel.grid(color="#dddddd", linewidth=0.8)
-    panel.spines[["top", "right"]].set_visible(False)
+    finish(panel)
     panel.legend(frameon=False)
     return figure
