@@ -26,6 +26,7 @@ REASONS = {
     "a container engine",
     "a server",  # that runs until it is ended
     "the network",
+    "a sweep",  # with trials that have ended, which other tests have
     "a cluster",  # of several machines
     "the cloud",
 }
