@@ -43,7 +43,7 @@ def maze_of(environment: gym.Env, task: Task) -> Maze | None:
     own = _bare(environment)
     if isinstance(own, MazeGame):
         return Maze(np.array(WALLS) == 1, slice(0, 2), np.ones(2), np.zeros(2))
-    robotics = getattr(own, "maze", None)
+    robotics: Any = getattr(own, "maze", None)
     if hasattr(robotics, "maze_size_scaling"):
         size = robotics.maze_size_scaling
         walls = np.array([[square == 1 for square in row] for row in robotics.maze_map])

@@ -241,8 +241,8 @@ def plot(runs: Runs, kind: str, to: str | Path | None = None, say: Say = print) 
             failures.append(error)
     if failures and not figures:
         raise failures[0]
-    for error in failures:
-        say(f"not drawn: {error}")
+    for failure in failures:
+        say(f"not drawn: {failure}")
     files = {path if len(figures) == 1 else _beside(path, name): figure for name, figure in figures.items()}
     for file, figure in files.items():
         save(figure, file)

@@ -61,7 +61,7 @@ def test_a_point_is_the_best_configuration_and_what_its_step_took(folder: Path) 
     assert row["score"] == pytest.approx(results["normalized_score"].mean())
     assert 0.05 < row["milliseconds"] < 1000
     (panel,) = draw_latency(table, "a CPU").axes
-    assert [list(point) for point in panel.lines[0].get_xydata()] == [[row["score"], row["milliseconds"]]]  # type: ignore[union-attr]
+    assert np.asarray(panel.lines[0].get_xydata()).tolist() == [[row["score"], row["milliseconds"]]]
     assert panel.get_yscale() == "log"
 
 

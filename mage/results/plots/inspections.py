@@ -102,9 +102,11 @@ def draw_code_use(use: Mapping[str, Sequence[CodeUse]]) -> Figure:
     width = 0.8 / len(use)
     for number, (name, own) in enumerate(use.items()):
         places = np.array([scales.index(code.scale) for code in own]) + width * (number - (len(use) - 1) / 2)
-        bars = {"width": 0.9 * width, "color": color_of(number), "label": name}
-        shares.bar(places, [code.codes_used for code in own], **bars)
-        perplexities.bar(places, [code.perplexity for code in own], **bars)
+        for panel, heights in (
+            (shares, [code.codes_used for code in own]),
+            (perplexities, [code.perplexity for code in own]),
+        ):
+            panel.bar(places, heights, 0.9 * width, color=color_of(number), label=name)
     (own, *_) = use.values()
     tokens = {code.scale: code.tokens for code in own}
     several = len({tuple((code.scale, code.tokens) for code in own) for own in use.values()}) > 1

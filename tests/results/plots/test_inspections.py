@@ -1,5 +1,6 @@
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mage.errors import MageError
@@ -24,7 +25,7 @@ def test_a_line_a_policy_through_what_was_measured_and_a_star_at_its_own_target(
     drawn = {tuple(map(tuple, line.get_xydata())) for line in panel.lines}  # type: ignore[arg-type]
     assert {((0.0, 1.0), (10.0, 8.0)), ((5.0, 5.0), (20.0, 6.0)), ((10.0, 8.0),), ((20.0, 6.0),)} <= drawn
     (diagonal,) = (line for line in panel.lines if line.get_label() == "diagonal")
-    assert [list(point) for point in diagonal.get_xydata()] == [[0, 0], [20, 20]]  # type: ignore[union-attr]
+    assert np.asarray(diagonal.get_xydata()).tolist() == [[0, 0], [20, 20]]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
 
 
@@ -49,9 +50,7 @@ def test_the_scan_of_a_real_policy_is_drawn(tiny_scan: Inspection) -> None:
     rows = tiny_scan["rollouts"]["scan"]
     assert len(rows) > 1
     (panel,) = draw_targets({("maze", 1.0): {"tiny": rows}}).axes
-    assert [list(point) for point in panel.lines[0].get_xydata()] == [  # type: ignore[union-attr]
-        [row["target"], row["return"]] for row in rows
-    ]
+    assert np.asarray(panel.lines[0].get_xydata()).tolist() == [[row["target"], row["return"]] for row in rows]
 
 
 def test_a_bar_a_scale_is_what_the_inspection_says(tiny_inspection: Inspection) -> None:
