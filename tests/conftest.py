@@ -103,6 +103,7 @@ def own_ray() -> Iterator[None]:
     folder = mkdtemp(prefix="r")  # short: Ray's sockets have 107 bytes for their paths
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_TMPDIR", folder)
+        patch.setenv("RAY_worker_niceness", "0")  # else workers starve beside the processes that run other tests
         yield
     shutil.rmtree(folder, ignore_errors=True)
 
