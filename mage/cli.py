@@ -29,7 +29,7 @@ from mage.cli_options import (
     named,
 )
 from mage.cli_paper import paper
-from mage.cli_pictures import plot
+from mage.cli_pictures import plot, video
 from mage.cli_results import results
 from mage.cli_sharing import export
 from mage.command import HELP, SeveralValues, errors_end_it, taking
@@ -64,6 +64,7 @@ main.add_typer(paper, name="paper")
 main.command("algorithms")(algorithms)
 main.command("export")(export)
 results.command("plot")(plot)
+results.command("video")(video)
 
 
 def _show_version(wanted: bool) -> None:

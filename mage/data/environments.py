@@ -133,8 +133,12 @@ def remove_maze_file(environment: gym.Env) -> None:
         Path(bare.fullpath).unlink(missing_ok=True)
 
 
-def make_environment(task: Task) -> gym.Env:
-    """The task's evaluation environment, with the dataset's own time limit and arguments."""
+def make_environment(task: Task, **arguments: Any) -> gym.Env:
+    """The task's evaluation environment, with the dataset's own time limit and arguments.
+
+    Args:
+        arguments: that go over those, such as `render_mode`.
+    """
     if not task.environment_spec:
         raise MageError(
             f"The dataset {task.dataset_id} names no environment, so a policy cannot be evaluated on it; "
@@ -143,7 +147,7 @@ def make_environment(task: Task) -> gym.Env:
     register_environments()
     refuse_broken(environment_name(task.environment_spec))
     try:
-        return build(EnvSpec.from_json(task.environment_spec))
+        return build(EnvSpec.from_json(task.environment_spec), **arguments)
     except MageError:
         raise
     except (

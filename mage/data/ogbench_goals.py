@@ -29,6 +29,8 @@ class GoalMaze(gym.Env):
         tasks_in_turn: how many tasks there are; episode n is to be begun with `options={"task_id": n % tasks + 1}`.
     """
 
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012 - Gymnasium's own declaration
+
     def __init__(self, maze: str, render_mode: str | None = None) -> None:
         """The maze is OGBench's own environment, such as pointmaze-giant-v0."""
         import_ogbench()

@@ -119,16 +119,30 @@ def replay(environment: gym.Env, seed: int, number: int, actions: np.ndarray) ->
     """
     row: dict[str, Any] = {"return": 0.0, "success": None, "length": 0, "ended": False}
     try:
-        begin_episode(environment, seed, number)
-        for action in actions:
-            _, reward, terminated, truncated, info = environment.step(action.copy())
-            count_step(row, number_of(reward), info)
-            if terminated or truncated:
-                row["ended"] = True
-                break
+        for _ in play_again(environment, seed, number, actions, row):
+            pass
     except FOREIGN_ERRORS as error:  # of the environment's own code, or of what it gave
         row["failed"] = reason_of(error)
     return row
+
+
+def play_again(
+    environment: gym.Env, seed: int, number: int, actions: np.ndarray, row: dict[str, Any]
+) -> Iterator[None]:
+    """Plays an episode as `replay` does, and pauses after its reset and after every step.
+
+    Args:
+        row: return, success and length so far, and whether it has `ended`; counted on.
+    """
+    begin_episode(environment, seed, number)
+    yield
+    for action in actions:
+        _, reward, terminated, truncated, info = environment.step(action.copy())
+        count_step(row, number_of(reward), info)
+        row["ended"] = bool(terminated) or bool(truncated)
+        yield
+        if row["ended"]:
+            return
 
 
 def changed_versions(then: Mapping[str, str], environment_spec: str) -> list[str]:

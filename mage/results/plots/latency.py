@@ -29,7 +29,7 @@ def draw_latency(table: pd.DataFrame, machine: str) -> Figure:
         MageError: there is no row.
     """
     from matplotlib.lines import Line2D
-    from matplotlib.ticker import LogFormatter, NullFormatter
+    from matplotlib.ticker import FuncFormatter, NullFormatter
 
     if table.empty:
         raise MageError("there is nothing to plot: no method has a policy here and a normalised score")
@@ -47,7 +47,7 @@ def draw_latency(table: pd.DataFrame, machine: str) -> Figure:
                 capsize=2,
             )
         panel.set_yscale("log")
-        panel.yaxis.set_major_formatter(LogFormatter())
+        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         panel.yaxis.set_minor_formatter(NullFormatter())
         panel.margins(x=0.15, y=0.15)
         panel.set_xlabel("normalised score, ± s.e. over seeds", fontsize="small")
