@@ -26,6 +26,7 @@ REASONS = {
     "a container engine",
     "a server",  # that runs until it is ended
     "the network",
+    "what MuJoCo draws",  # by a library that not every machine has
     "a sweep",  # with trials that have ended, which other tests have
     "a cluster",  # of several machines
     "the cloud",
