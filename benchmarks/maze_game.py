@@ -14,12 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 
 import mage
 from benchmarks.table import environment_lines, markdown
 from mage.algorithms.mage.algorithm import Mage
-from mage.algorithms.mage.token_choice import TokenChoice
 from mage.data.maze_game import MazeGame
 from mage.data.maze_game.environment import WALLS
 from mage.evaluation.rollout import Rollout
@@ -64,7 +62,7 @@ def main(seeds: int, out: Path, picture: Path) -> None:
             if seed == 0:
                 panels[name] = [walk.positions for walk in played]
                 if isinstance(policy.agent, Mage):
-                    plans[f"plans of {name}"] = drawn_plans(policy.agent, played)
+                    plans[f"plans of {name}"] = drawn_plans(policy, played, policy.agent.config.autoencoder.horizon)
         outcomes.append({"policy": name, "seeds": seeds} | pd.DataFrame(measured).mean().to_dict())
         scans.append({"policy": name} | pd.DataFrame(scanned).mean().to_dict())
     print("\n".join([*environment_lines(), "", markdown(pd.DataFrame(outcomes)), "", markdown(pd.DataFrame(scans))]))
@@ -130,7 +128,7 @@ def plan_quality(policy: Policy, played: list[Walk]) -> dict[str, float]:
     horizon = agent.config.autoencoder.horizon
     inner = [(walk.observations[:-horizon], walk.targets[:-horizon]) for walk in played]  # plans within the episode
     observations, targets = (np.concatenate(parts) for parts in zip(*inner, strict=True))
-    planned = plan(agent, observations, targets)
+    planned = plan(policy, observations, targets)
     cells = np.floor(planned).astype(int)
     inside = ((cells >= 0) & (cells < len(WALLS))).all(-1)
     columns, rows = np.moveaxis(cells.clip(0, len(WALLS) - 1), -1, 0)
@@ -142,26 +140,17 @@ def plan_quality(policy: Policy, played: list[Walk]) -> dict[str, float]:
     }
 
 
-def drawn_plans(agent: Mage, played: list[Walk]) -> list[np.ndarray]:
+def drawn_plans(policy: Policy, played: list[Walk], horizon: int) -> list[np.ndarray]:
     """What is planned along the way, one plan after the other, each from the state that was reached by its time."""
-    horizon = agent.config.autoencoder.horizon
-    planned = [plan(agent, walk.observations[::horizon], walk.targets[::horizon]) for walk in played]
+    planned = [plan(policy, walk.observations[::horizon], walk.targets[::horizon]) for walk in played]
     gap = ((0, 0), (0, 1), (0, 0))  # a row of NaN ends the line of a plan
     return [np.pad(plans, gap, constant_values=np.nan).reshape(-1, 2) for plans in planned]
 
 
-@torch.no_grad()
-def plan(agent: Mage, observations: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def plan(policy: Policy, observations: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """The trajectories (B, H, 2) that D' decodes from the Z that the policy acts on, as positions in cells."""
-    observation_BS, asked_B = (
-        torch.from_numpy(part.astype(np.float32)).to(agent.device) for part in (observations, targets)
-    )
-    condition_BY = agent.condition(observation_BS, asked_B)
-    latent_BLC = agent.decide(condition_BY, TokenChoice(agent.config.policy)).latent_BLC
-    decoded_BHX = agent.decoder(latent_BLC, condition_BY[:, :1])
-    states_BHS = decoded_BHX[..., agent.autoencoder.layout["state"]].cpu().numpy()
-    statistics = agent.statistics
-    positions: np.ndarray = (states_BHS * statistics.observation_std + statistics.observation_mean)[..., :2]
+    *_, whole_BHS = policy.plans(observations, targets).values()
+    positions: np.ndarray = whole_BHS[..., :2]
     return positions
 
 
