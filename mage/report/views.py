@@ -14,12 +14,12 @@ import pandas as pd
 from mage.errors import MageError
 from mage.evaluation.latency import cpu_name
 from mage.files import Say, as_path
-from mage.inspection.findings import explanation_of
+from mage.inspection.findings import asked_for, explanation_of
 from mage.report.policy_views import draw_walks, time_steps
 from mage.report.run_files import RunFiles, read_files
 from mage.results import budget, load, load_failures, load_trials, method_table, profile
 from mage.results.plots.curves import draw_curves
-from mage.results.plots.inspections import draw_code_use, draw_targets
+from mage.results.plots.inspections import Asked, draw_code_use, draw_targets
 from mage.results.plots.latency import draw_latency
 from mage.results.plots.parameters import draw_parameters
 from mage.results.plots.profiles import draw_profiles
@@ -149,12 +149,13 @@ def tuning(runs: Runs) -> Figure:
 
 
 def targets(runs: Runs) -> Figure:
-    """Measured return over target return: a panel a scenario, a line a policy, of what `mage inspect` has played."""
-    scans: dict[tuple[str, float], dict[str, Any]] = {}
+    """Measured return over the target: a panel a scenario, a line a policy, of what `mage inspect` has played."""
+    scans: dict[Asked, dict[str, Any]] = {}
     for folder, inspection in runs.files.inspections.items():
         if inspection["rollouts"]:
             task = runs.files.policies.get(folder, {}).get("task") or {}
-            own = scans.setdefault((inspection["scenario"], float(task.get("discount", 1.0))), {})
+            asked = Asked(inspection["scenario"], float(task.get("discount", 1.0)), asked_for(inspection))
+            own = scans.setdefault(asked, {})
             own[runs.name_of(folder)] = inspection["rollouts"]["scan"]
     return draw_targets(dict(sorted(scans.items())))
 

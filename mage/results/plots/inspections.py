@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -21,15 +21,35 @@ MOST_NAMES = 12
 """Of policies, for which there is a legend."""
 
 
-Scans = Mapping[tuple[str, float], Mapping[str, Sequence[Mapping[str, Any]]]]
-"""Scenario and the discount of its targets -> name of a policy -> rows of its inspection's scan."""
+class Asked(NamedTuple):
+    """What the targets of a panel are: of which scenario, and returns with which discount, or advantages."""
+
+    scenario: str
+    discount: float = 1.0
+    what: str = "return"
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether a target is in the units of what is measured."""
+        return self.what == "return" and self.discount == 1
+
+    @property
+    def label(self) -> str:
+        """Of the axis."""
+        if self.what != "return":
+            return f"target {self.what}, in deviations"
+        return "target return" if self.is_measured else f"target return, discounted by {self.discount:g} a step"
+
+
+Scans = Mapping[Asked, Mapping[str, Sequence[Mapping[str, Any]]]]
+"""Name of a policy -> rows of its inspection's scan."""
 
 
 def draw_targets(scans: Scans) -> Figure:
-    """The return that was measured over the one that was asked for: a panel a scenario and discount, a line a policy.
+    """The return that was measured over what was asked for: a panel for each of `scans`, a line a policy.
 
     On the dashed diagonal a policy brings what it is asked for. A star is the target that it is evaluated with. Targets
-    that are discounted are in other units than what is measured: there is no diagonal.
+    that are discounted, or advantages, are in other units than what is measured: there is no diagonal.
 
     Args:
         scans: of each row `target`, `return`, `return_standard_error` and `own` are read.
@@ -44,23 +64,22 @@ def draw_targets(scans: Scans) -> Figure:
     asked = {panel: own for panel, own in asked.items() if own}
     if not asked:
         raise MageError(
-            "there is nothing to plot: no policy here was played with several target returns (`mage inspect RUN` plays "
-            "them); one whose algorithm takes no return, or whose data has but one, cannot be"
+            "there is nothing to plot: no policy here was played with several targets (`mage inspect RUN` plays them); "
+            "one whose algorithm is asked for nothing, or whose data has but one return, cannot be"
         )
     names = list(dict.fromkeys(name for own in asked.values() for name in own))
     figure, panels = grid(len(asked), 3.3, width=3.8)
     lines: dict[str, Line2D] = {}
-    for ((scenario, discount), own), panel in zip(asked.items(), panels, strict=True):
+    for (targets, own), panel in zip(asked.items(), panels, strict=True):
         for name, rows in own.items():
             lines[name] = _draw_scan(panel, rows, names.index(name))
-        if discount == 1:
-            targets = [row["target"] for rows in own.values() for row in rows]
-            ends = min(targets), max(targets)
+        if targets.is_measured:
+            values = [row["target"] for rows in own.values() for row in rows]
+            ends = min(values), max(values)
             panel.plot(ends, ends, "--", color=MEAN, linewidth=0.8, zorder=1, label="diagonal")
-        unit = "" if discount == 1 else f", discounted by {discount:g} a step"
-        panel.set_xlabel(f"target return{unit}", fontsize="small")
+        panel.set_xlabel(targets.label, fontsize="small")
         panel.set_ylabel("measured return, ± s.e. of episodes", fontsize="small")
-        finish(panel, scenario)
+        finish(panel, targets.scenario)
     if 1 < len(names) <= MOST_NAMES:
         shown = [lines[name] for name in names]
         figure.legend(shown, names, loc="outside lower center", ncols=2, frameon=False, fontsize="small")

@@ -7,7 +7,7 @@ from mage.errors import MageError
 from mage.inspection.document import Inspection
 from mage.inspection.findings import explanation_of
 from mage.interface.explanation import CodeUse
-from mage.results.plots.inspections import draw_code_use, draw_targets
+from mage.results.plots.inspections import Asked, draw_code_use, draw_targets
 
 
 def scan(*pairs: tuple[float | None, float]) -> list[dict[str, Any]]:
@@ -20,7 +20,9 @@ def scan(*pairs: tuple[float | None, float]) -> list[dict[str, Any]]:
 
 
 def test_a_line_a_policy_through_what_was_measured_and_a_star_at_its_own_target() -> None:
-    figure = draw_targets({("maze", 1.0): {"a": scan((0.0, 1.0), (10.0, 8.0)), "b": scan((5.0, 5.0), (20.0, 6.0))}})
+    figure = draw_targets(
+        {Asked("maze", 1.0): {"a": scan((0.0, 1.0), (10.0, 8.0)), "b": scan((5.0, 5.0), (20.0, 6.0))}}
+    )
     (panel,) = figure.axes
     drawn = {tuple(map(tuple, line.get_xydata())) for line in panel.lines}  # type: ignore[arg-type]
     assert {((0.0, 1.0), (10.0, 8.0)), ((5.0, 5.0), (20.0, 6.0)), ((10.0, 8.0),), ((20.0, 6.0),)} <= drawn
@@ -29,27 +31,28 @@ def test_a_line_a_policy_through_what_was_measured_and_a_star_at_its_own_target(
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
 
 
-def test_discounted_targets_have_a_panel_of_their_own_without_a_diagonal() -> None:
+def test_discounted_targets_and_advantages_have_panels_of_their_own_without_a_diagonal() -> None:
     rows = {"a": scan((0.0, 1.0), (10.0, 8.0))}
-    plain, discounted = draw_targets({("maze", 1.0): rows, ("maze", 0.99): rows}).axes
-    assert "diagonal" in {line.get_label() for line in plain.lines}
-    assert "diagonal" not in {line.get_label() for line in discounted.lines}
-    assert (plain.get_xlabel(), discounted.get_xlabel()) == (
+    asked = (Asked("maze"), Asked("maze", 0.99), Asked("maze", 0.99, "advantage"))
+    panels = draw_targets(dict.fromkeys(asked, rows)).axes
+    assert ["diagonal" in {line.get_label() for line in panel.lines} for panel in panels] == [True, False, False]
+    assert [panel.get_xlabel() for panel in panels] == [
         "target return",
         "target return, discounted by 0.99 a step",
-    )
+        "target advantage, in deviations",
+    ]
 
 
 def test_one_target_or_none_is_nothing_to_plot() -> None:
     for rows in (scan((3.0, 1.0)), scan((None, 1.0))):
-        with pytest.raises(MageError, match="nothing to plot: no policy here was played with several target returns"):
-            draw_targets({("maze", 1.0): {"a": rows}})
+        with pytest.raises(MageError, match="nothing to plot: no policy here was played with several targets"):
+            draw_targets({Asked("maze", 1.0): {"a": rows}})
 
 
 def test_the_scan_of_a_real_policy_is_drawn(tiny_scan: Inspection) -> None:
     rows = tiny_scan["rollouts"]["scan"]
     assert len(rows) > 1
-    (panel,) = draw_targets({("maze", 1.0): {"tiny": rows}}).axes
+    (panel,) = draw_targets({Asked("maze", 1.0): {"tiny": rows}}).axes
     assert np.asarray(panel.lines[0].get_xydata()).tolist() == [[row["target"], row["return"]] for row in rows]
 
 
