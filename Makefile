@@ -16,7 +16,7 @@ PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
     $$p -c '$(IS_RECENT)' 2>/dev/null && { echo $$p; break; }; done)
 # not compiled: most of what is installed is never imported
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile
-PYTEST = $(BIN)/pytest -n $(JOBS)
+PYTEST := $(BIN)/pytest -n $(JOBS)
 # The locks are complete: nothing is resolved. Of a package that two of them name, the version of the later one counts.
 PIP_LOCKS = awk -F== '/^[A-Za-z]/ { at[tolower($$1)] = $$0 } END { for (name in at) print at[name] }' \
     $(patsubst %,requirements/%.txt,lock $(LOCKS)) | $(PIP_INSTALL) --no-deps -r /dev/stdin
@@ -51,10 +51,8 @@ docs: $(INSTALLED) ## Build the documentation site into build/docs, warnings as 
 sweep: $(INSTALLED) ## Run the small maze sweep; pass options with ARGS="--trials 8"
 	$(BIN)/python tune/sweep_maze2d.py --preset cpu $(ARGS)
 
-# The tests of Ray wait for processes half of the time, so three use two cores, beside mypy; what the checks say comes
-# last.
-test: JOBS = 3
-test: $(INSTALLED) ## Run the checks and all tests, in three processes, or more with JOBS=4
+# mypy has a core nearly to itself while the tests of Ray wait for processes; what the checks say comes last.
+test: $(INSTALLED) ## Run the checks and all tests, in two processes, or more with JOBS=4
 	@checks=$$(mktemp); $(MAKE) --no-print-directory lint >$$checks 2>&1 & lint=$$!; failed=0; \
 	$(PYTEST) -m "" || failed=1; \
 	wait $$lint || failed=1; cat $$checks; rm $$checks; exit $$failed

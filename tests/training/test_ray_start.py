@@ -13,7 +13,16 @@ import pytest
 import ray
 
 from mage.errors import MageError
-from mage.training.ray_start import A_SOCKET, LONGEST_SOCKET, check_sockets, keep_token_private, start_ray
+from mage.training import ray_start
+from mage.training.ray_start import (
+    A_SOCKET,
+    LONGEST_SOCKET,
+    STARTS,
+    TOO_SLOW,
+    check_sockets,
+    keep_token_private,
+    start_ray,
+)
 
 START = """
 import psutil, ray
@@ -95,6 +104,28 @@ def test_a_ray_that_does_not_start_is_told_in_a_line_with_its_logs(token: Path) 
     assert done.returncode and "joined" not in done.stdout
     last = done.stderr.splitlines()[-1]
     assert "MageError: Ray does not start here" in last and "/proc/nowhere" in last and "try again" in last
+
+
+def test_a_ray_that_a_busy_machine_starts_too_slowly_is_started_again(
+    token: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+
+    def init(address: str, **options: object) -> None:
+        started.append(address)
+        if len(started) < slow + 1:
+            raise Exception(f"The current node {TOO_SLOW}. This could happen because")
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)  # that of other tests stays
+    slow = STARTS - 1
+    ray_start._start()
+    assert started == ["local"] * STARTS
+    started.clear()
+    slow = STARTS
+    with pytest.raises(MageError, match="does not start here: The current node timed out"):
+        ray_start._start()
+    assert len(started) == STARTS
 
 
 def test_a_cluster_that_was_killed_is_not_waited_for(token: Path, tmp_path: Path) -> None:
