@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-MOST_TICKS = 10
-"""A parameter with more tried values than this was drawn from a range, and gets an axis of numbers."""
+MOST_TICKS, MOST_LETTERS = 10, 36
+"""A parameter with more tried values, or longer ones together, was drawn from a range, and gets an axis of numbers."""
 
 
 def plot_parameters(trials: pd.DataFrame, path: str | Path) -> None:
@@ -67,16 +67,22 @@ def draw_parameters(trials: pd.DataFrame) -> Figure:
 
 
 def _draw_panel(panel: Axes, trials: pd.DataFrame, parameter: str) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     panel.set_xlabel(parameter)
     panel.grid(axis="y", color="#dddddd", linewidth=0.8)
     panel.set_axisbelow(True)
     panel.spines[["top", "right"]].set_visible(False)
     values = [_hashable(value) for value in trials[parameter]]
     tried = _in_order(set(values))
-    if len(tried) > MOST_TICKS and all(isinstance(value, int | float) for value in tried):
+    fits = len(tried) <= MOST_TICKS and sum(len(_label(value)) for value in tried) <= MOST_LETTERS
+    if not fits and all(isinstance(value, int | float) for value in tried):
         positions = np.array(values, dtype=float)
         if min(tried) > 0 and max(tried) / min(tried) >= 10:
             panel.set_xscale("log")
+            panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+            panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            panel.xaxis.set_minor_formatter(NullFormatter())
     else:
         panel.set_xticks(range(len(tried)), [_label(value) for value in tried])
         panel.set_xlim(-0.5, max(len(tried), 1) - 0.5)

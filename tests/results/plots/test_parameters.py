@@ -7,6 +7,7 @@ from matplotlib.image import imread
 
 from mage.errors import MageError
 from mage.results import plot_parameters
+from mage.results.plots.parameters import draw_parameters
 from tests.results.tables import trials
 
 # matplotlib only warns when a layout collapses and panels come out as slivers
@@ -69,6 +70,15 @@ def test_a_range_of_values_is_drawn_on_an_axis_of_numbers(tmp_path: Path) -> Non
     plot_parameters(trials({"training.transformer.learning_rate": rates}, list(range(30))), tmp_path / "plot.png")
 
     assert pixels(tmp_path / "plot.png").std() > 0
+
+
+def test_few_values_of_a_range_are_on_an_axis_of_numbers_too_where_their_names_would_overlap() -> None:
+    def scale(values: list[float]) -> tuple[str, int]:
+        (panel,) = draw_parameters(trials({"a.rate": values}, [1.0] * len(values))).axes
+        return panel.get_xscale(), len(panel.lines[0].get_xdata())  # type: ignore[arg-type]
+
+    assert scale([0.000158998, 0.001423371, 0.003750314, 0.018957896]) == ("log", 4)
+    assert scale([0.0001, 0.001, 0.01])[0] == "linear"
 
 
 def test_without_trials_or_parameters_there_is_nothing_to_plot(tmp_path: Path) -> None:
