@@ -1,5 +1,6 @@
 """Films of episodes that are recorded here, in the maze game, which draws itself without OpenGL."""
 
+import sys
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -13,8 +14,6 @@ from PIL import Image, ImageSequence
 import mage
 from mage.data.environments import make_environment, register_environments
 from mage.data.trajectories import Task, Trajectories
-from mage.doctor import look_at_rendering
-from mage.errors import MageError
 from mage.evaluation.recording import make_recording
 from mage.evaluation.verify import replay
 from mage.evaluation.video import film, find_recording
@@ -133,15 +132,23 @@ def test_an_mp4_has_a_picture_a_step(run: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_an_evaluation_in_mujoco_is_filmed_without_a_display(tiny_policy: Policy, tmp_path: Path) -> None:
-    try:
-        look_at_rendering()
-    except MageError as error:
-        pytest.skip(str(error))
     tiny_policy.save(tmp_path / "run")
     mage.evaluate(tmp_path / "run", 1, log=lambda line: None)
     done = in_a_process(
-        *("mage", "results", "video", tmp_path / "run", "--every", 150, "--to", tmp_path / "a.gif"), cwd=tmp_path
+        *(
+            Path(sys.executable).with_name("mage"),
+            "results",
+            "video",
+            tmp_path / "run",
+            "--every",
+            150,
+            "--to",
+            tmp_path / "a.gif",
+        ),
+        cwd=tmp_path,
     )
+    if any(said in done.stderr for said in ("MuJoCo cannot draw with", "cannot be drawn on this machine")):
+        pytest.skip(done.stderr)
     assert done.returncode == 0, done.stderr
     (row,) = mage.results.load(tmp_path / "run").to_dict("records")
     assert f"return {row['return']:.6g}" in done.stdout and f"{row['length']} steps" in done.stdout
