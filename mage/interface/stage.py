@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mage.config.fields import OptimiserConfig, StageConfig
 from mage.distributed import average_gradients
+from mage.nn.adamw import AdamW
 
 Info = Mapping[str, Tensor]
 """Named terms of a step, each one number; `loss` among them. Others may be of some steps only."""
@@ -35,8 +36,7 @@ class Optimiser:
 
     def __init__(self, parameters: Sequence[nn.Parameter], config: OptimiserConfig, steps: int) -> None:
         self.parameters, self.config, self.steps, self.step = parameters, config, steps, 0
-        # fused: one kernel over all parameters, a third of the step time of small models
-        self.adam = torch.optim.AdamW(parameters, config.learning_rate, weight_decay=config.weight_decay, fused=True)
+        self.adam = AdamW(parameters, config.learning_rate, config.weight_decay)
         self.norm: Tensor | None = None
 
     def begin(self, step: int) -> None:
@@ -51,7 +51,7 @@ class Optimiser:
         Gradients are averaged over the workers and clipped: all by one norm, unless `clip` does otherwise. Returns
         their norm.
         """
-        self.adam.zero_grad(set_to_none=True)
+        self.adam.zero_grad()
         loss.backward(inputs=list(self.parameters))
         average_gradients(self.parameters)
         self.norm = clip(self.parameters, self.config.gradient_clip).detach()

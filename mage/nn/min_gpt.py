@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import torch
 from pydantic import Field
 from torch import nn
 
 from mage.config import StageConfig
+from mage.nn.adamw import AdamW
 
 START = 0.02
 
@@ -39,7 +39,7 @@ def linear_weights(*networks: nn.Module) -> list[nn.Parameter]:
     return [parameter for module in linear for name, parameter in module.named_parameters() if name == "weight"]
 
 
-def group(adam: torch.optim.Optimizer, decayed: Iterable[nn.Parameter], config: MinGptStageConfig) -> None:
+def group(adam: AdamW, decayed: Iterable[nn.Parameter], config: MinGptStageConfig) -> None:
     """Makes an optimiser of all parameters one that decays those alone; once is enough, and again does no harm."""
     if len(adam.param_groups) > 1:
         return
@@ -48,4 +48,4 @@ def group(adam: torch.optim.Optimizer, decayed: Iterable[nn.Parameter], config: 
     whole["betas"] = (whole["betas"][0], config.beta_2)
     whole["params"] = [parameter for parameter in parameters if id(parameter) in decays]
     rest = [parameter for parameter in parameters if id(parameter) not in decays]
-    adam.add_param_group({**whole, "params": rest, "weight_decay": 0.0})
+    adam.param_groups.append({**whole, "params": rest, "weight_decay": 0.0})

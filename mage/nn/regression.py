@@ -5,11 +5,13 @@ Shape suffixes: B batch, X inputs, Y outputs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from mage.nn.adamw import AdamW
 from mage.nn.blocks import MLP
 
 Take = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -29,15 +31,14 @@ def fit_mlp(take: Take, rows: int, loss: Loss, device: torch.device, seed: int =
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = MLP(len(inputs_X), HIDDEN, 2, len(targets_Y)).to(device)
-    adam = torch.optim.Adam(network.parameters(), LEARNING_RATE, fused=True)
-    rate = torch.optim.lr_scheduler.CosineAnnealingLR(adam, STEPS)
-    for _ in range(STEPS):
+    adam = AdamW(network.parameters(), LEARNING_RATE)
+    for step in range(STEPS):
+        adam.param_groups[0]["lr"] = LEARNING_RATE * (1 + math.cos(math.pi * step / STEPS)) / 2
         rows_B = torch.randint(rows, (min(BATCH, rows),), generator=random).to(device)
         inputs_BX, targets_BY = take(rows_B)
-        adam.zero_grad(set_to_none=True)
+        adam.zero_grad()
         loss(network(inputs_BX), targets_BY).mean().backward()
         adam.step()
-        rate.step()
     return network.requires_grad_(False)
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from mage.nn.adamw import AdamW
 from mage.nn.blocks import Block
 from mage.nn.min_gpt import MinGptStageConfig, group, initialise, linear_weights
 
@@ -28,7 +29,7 @@ def test_linear_and_embedding_weights_start_small_and_biases_at_zero() -> None:
 def test_only_the_weights_of_linear_maps_decay() -> None:
     made = network()
     before = {name: parameter.detach().clone() for name, parameter in made.named_parameters()}
-    adam = torch.optim.AdamW(made.parameters(), 0.1, weight_decay=0.5)
+    adam = AdamW(made.parameters(), 0.1, weight_decay=0.5)
     for _ in range(2):  # the second time nothing changes
         group(adam, linear_weights(made), MinGptStageConfig(weight_decay=0.5))
     assert [part["betas"] for part in adam.param_groups] == [(0.9, 0.95)] * 2
