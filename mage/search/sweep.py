@@ -235,7 +235,8 @@ def _tuner(name: str, settings: SweepSettings, shared: TrialSettings, say: Say) 
     shared.folder.mkdir(parents=True, exist_ok=True)
     callbacks = [Progress(), JsonLoggerCallback(), CSVLoggerCallback()]
     run_config = tune.RunConfig(name=TUNE, storage_path=str(shared.folder), callbacks=callbacks, verbose=0)
-    tune_config = partial(tune.TuneConfig, metric=METRIC, mode="max")
+    # a process that has ended a trial has all that the next one imports: 7 s of a core
+    tune_config = partial(tune.TuneConfig, metric=METRIC, mode="max", reuse_actors=True)
     if settings.space is None:
         tried: dict[str, Any] = {VARIANT: tune.grid_search(list(shared.variants or ()))}
         every_one = tune_config(search_alg=NamedTrials())

@@ -6,7 +6,6 @@ then.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
@@ -27,13 +26,11 @@ from ray.train import (
     Checkpoint,
     CheckpointConfig,
     FailureConfig,
-    Result,
     RunConfig,
     ScalingConfig,
     TrainingFailedError,
 )
-from ray.train.torch import TorchConfig, TorchTrainer
-from ray.train.v2._internal.execution.controller import TrainController
+from ray.train.torch import TorchConfig
 from ray.train.v2.api.callback import UserCallback
 
 from mage import registry
@@ -48,6 +45,7 @@ from mage.training.artefacts import History
 from mage.training.checkpoint import KEPT, load_newest
 from mage.training.inspection import inspect_training
 from mage.training.ray_faults import Say, SayWhatDied, as_mage_error, upload_patiently
+from mage.training.ray_lean import LeanTorchTrainer
 from mage.training.trainer import Trained, Trainer, choose_device
 
 MAX_WORKER_FAILURES = 2
@@ -99,26 +97,6 @@ class WorkerJob:
     teller: Teller = field(default_factory=Teller)
     evaluations: int = 0
     score: Callable[[list[Policy]], float] | None = None
-
-
-class LeanTorchTrainer(TorchTrainer):
-    """Ray Train's, with up to three processes a run less: 2 to 9 s of a core each.
-
-    Two have no work for us: one would manage Ray Data's datasets, the other give a dead run's placement group back,
-    which the board does. In an actor, such as a trial of Tune's, which waits meanwhile, the controller needs no actor
-    of its own. Where a Ray names all this otherwise, these processes start, and nothing else changes.
-    """
-
-    def _initialize_and_run_controller(self, **parts: Any) -> Result:
-        if ray.get_runtime_context().get_actor_id() is None:
-            return super()._initialize_and_run_controller(**parts)
-        controller = TrainController(**parts)
-        asyncio.run(controller.run())
-        return controller.get_result()
-
-    def _create_default_callbacks(self) -> list[Any]:
-        needless = {"DatasetsCallback", "PlacementGroupCleanerCallback"}
-        return [callback for callback in super()._create_default_callbacks() if type(callback).__name__ not in needless]
 
 
 def train_with_ray(
