@@ -110,12 +110,15 @@ class Steps:
         """The last row of the episode of each of those rows, (...)."""
         return self._end_E[self._episodes(rows)] - 1
 
-    def window_rows(self, indices_B: Tensor, horizon: int) -> tuple[Tensor, Tensor]:
-        """The rows (B, H) of the windows that start at those rows, and their mask: 0 past the end of the episode."""
+    def window_rows(self, indices_B: Tensor, horizon: int, stride: int = 1) -> tuple[Tensor, Tensor]:
+        """The rows (B, H) of the windows that start at those rows, and their mask: 0 past the end of the episode.
+
+        Of the steps only every `stride`-th is taken.
+        """
         if horizon < 1:
             raise MageError(f"The horizon of a window is {horizon}; it has to be at least 1.")
         last_B1 = self.last_rows(indices_B)[:, None]
-        wanted_BH = indices_B[:, None] + torch.arange(horizon, device=self.device)
+        wanted_BH = indices_B[:, None] + stride * torch.arange(horizon, device=self.device)
         return torch.minimum(wanted_BH, last_B1), (wanted_BH <= last_B1).to(self._return_N.dtype)
 
     def spread(self, count: int) -> Tensor:

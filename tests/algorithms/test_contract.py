@@ -39,6 +39,23 @@ class TestMageSampledByValue(TestMage):
     )
 
 
+class TestMageThatHears(TestMage):
+    small: ClassVar[Sequence[str]] = (
+        *TestMage.small,
+        "condition.kind=advantage",
+        "condition.hidden_dim=16",
+        "training.advantage.steps=8",
+        "autoencoder.return_in_decoder=false",
+        "autoencoder.step_stride=2",
+        "transformer.condition_bins=8",
+        "transformer.condition_dropout=0.2",
+        "policy.sampling=sample",
+        "policy.select=return",
+        "policy.candidates=3",
+        "policy.guidance=1",
+    )
+
+
 class TestBc(AlgorithmContract):
     algorithm = "bc"
     small = ("behaviour_cloning.hidden_dim=16",)

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mage.algorithms.mage.quantizer import MultiScaleQuantizer
-from mage.algorithms.mage.token_choice import TokenChoice
-from mage.algorithms.mage.transformer import MultiScaleTransformer, add
+from mage.algorithms.mage.token_choice import Choice
+from mage.algorithms.mage.transformer import MultiScaleTransformer, add, hear
 from mage.nn.blocks import Block
 
 
@@ -50,19 +50,19 @@ class Generation:
             self.norm = norm(transformer.norm)
 
     @torch.inference_mode()
-    def __call__(self, condition_BY: Tensor, choose: TokenChoice) -> tuple[list[Tensor], Tensor]:
+    def __call__(self, condition_BY: Tensor, choose: Choice) -> tuple[list[Tensor], Tensor]:
         """The token maps and Z = z_1 + .. + z_K (B, L, C) of so many scales."""
         quantizer = self.quantizer
-        first_B1D, finer_B1D = self.transformer.embed_conditions(condition_BY)
+        told = self.transformer.embed_conditions(condition_BY)
         token_maps: list[Tensor] = []
         built_BLC: Tensor | None = None
         for k, position_lD in enumerate(self.positions):
             if built_BLC is None:
-                hidden_BlD = first_B1D + position_lD
+                hidden_BlD = told.first_B1D + position_lD
             else:
-                hidden_BlD = self.embed_code(quantizer.scale_down(built_BLC, k)) + position_lD + finer_B1D
-            for block in self.blocks:
-                hidden_BlD = block(hidden_BlD, k)
+                hidden_BlD = self.embed_code(quantizer.scale_down(built_BLC, k)) + position_lD + told.finer_B1D
+            for number, block in enumerate(self.blocks):
+                hidden_BlD = block(hear(hidden_BlD, told, number), k)
             tokens_Bl, code_BlC = choose(self.head(self.norm(hidden_BlD)), quantizer.codebook_VC)
             token_maps.append(tokens_Bl)
             built_BLC = add(built_BLC, quantizer.scale_up(code_BlC, k))

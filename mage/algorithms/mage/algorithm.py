@@ -20,14 +20,16 @@ from torch import Tensor, nn
 from mage.algorithms.mage.acting import Generation
 from mage.algorithms.mage.adapter import AdaptedDecoder
 from mage.algorithms.mage.autoencoder import TrajectoryAutoencoder
+from mage.algorithms.mage.candidates import merits
 from mage.algorithms.mage.config import MageConfig
 from mage.algorithms.mage.critic import Critic
+from mage.algorithms.mage.heard_condition import generate_guided, rows_a_plan
 from mage.algorithms.mage.sequence import Windows
 from mage.algorithms.mage.stage_autoencoder import AutoencoderLearning
 from mage.algorithms.mage.stage_critic import CriticLearning
 from mage.algorithms.mage.stage_inverse_dynamics import InverseDynamicsLearning
 from mage.algorithms.mage.stage_transformer import TransformerLearning
-from mage.algorithms.mage.token_choice import TokenChoice, row_by_row
+from mage.algorithms.mage.token_choice import Choice, TokenChoice, row_by_row
 from mage.algorithms.mage.transformer import MultiScaleTransformer
 from mage.config import AlgorithmConfig
 from mage.data.steps import Steps
@@ -55,6 +57,8 @@ class Mage(ConditionedAlgorithm[MageConfig]):
         "transformer.depth": [1, 2, 3],
     }
 
+    discount: Tensor
+
     def __init__(self, config: MageConfig, sizes: Sizes, statistics: Statistics) -> None:
         super().__init__(config, sizes, statistics)
         self.autoencoder = TrajectoryAutoencoder(config.autoencoder, config.inverse_dynamics, *sizes)
@@ -64,6 +68,13 @@ class Mage(ConditionedAlgorithm[MageConfig]):
             width = config.autoencoder.embed_dim
             self.adapted_decoder = AdaptedDecoder(self.autoencoder.decoder, width, config.transformer)
         self.critic = Critic(config.value, *sizes) if config.training.value.steps else None
+        if config.looks_beyond_plans:
+            self.register_buffer("discount", torch.tensor(1.0))
+
+    @property
+    def steps_ahead(self) -> int:
+        """Environment steps from the first step of a window to its last."""
+        return (self.config.autoencoder.horizon - 1) * self.config.autoencoder.step_stride
 
     @property
     def decoder(self) -> nn.Module:
@@ -74,8 +85,8 @@ class Mage(ConditionedAlgorithm[MageConfig]):
     def asks(self) -> Literal["return", "advantage"] | None:
         """Its condition, unless that reaches neither the tokens nor the action (Tables 7, 19 and 23)."""
         config = self.config
-        chooses_by_state = config.policy.candidates > 1 and config.policy.select == "observation"
-        decodes = config.inverse_dynamics.inputs == "trajectory" or chooses_by_state
+        chooses_by_decoding = config.policy.candidates > 1 and config.policy.select != "value"
+        decodes = config.inverse_dynamics.inputs == "trajectory" or chooses_by_decoding
         sees = (
             config.transformer.return_condition != "none"
             or config.inverse_dynamics.inputs == "latent_and_condition"
@@ -87,6 +98,8 @@ class Mage(ConditionedAlgorithm[MageConfig]):
         """Stage 1, stage 2 and, where they have steps, 2b and the critic of Table 6; before them that of advantages."""
         config, conditions = self.config, self.conditions(data)
         windows = Windows(data, config.autoencoder, conditions)
+        if config.looks_beyond_plans:
+            self.discount.fill_(data.discount)
         stages = [
             *self.advantage_stages(conditions),
             AutoencoderLearning(self.autoencoder, config, windows).stage(),
@@ -104,7 +117,7 @@ class Mage(ConditionedAlgorithm[MageConfig]):
         """What it generates with, for all their candidates together; nothing is remembered of their steps."""
         # where tokens are drawn, leaving scales out would leave draws out: other tokens at the next step
         scales = None if self.config.policy.sampling == "sample" else self.config.inverse_dynamics.scales
-        rows = environments * self.config.policy.candidates
+        rows = environments * self.config.policy.candidates * rows_a_plan(self.config.policy.guidance)
         return Generation(self.transformer, self.autoencoder.quantizer, rows, scales)
 
     @torch.inference_mode()
@@ -128,31 +141,28 @@ class Mage(ConditionedAlgorithm[MageConfig]):
         """
         candidates = self.config.policy.candidates
         repeated_NY = condition_BY.repeat_interleave(candidates, 0) if candidates > 1 else condition_BY
-        if generation is None:
-            token_maps, latent_NLC = self.transformer.generate(repeated_NY, self.autoencoder.quantizer, choose)
-        else:
-            token_maps, latent_NLC = generation(repeated_NY, choose)
+        token_maps, latent_NLC = self.generate(repeated_NY, choose, generation)
         read_NLC = self.autoencoder.read(token_maps, latent_NLC)
         actions_NA = self.act_on(read_NLC, repeated_NY)
         if candidates == 1:
             return Plan(latent_NLC, actions_NA, read_NLC)
-        merit_BN = self._merit(latent_NLC, actions_NA, repeated_NY).view(-1, candidates)
+        merit_BN = merits(self, latent_NLC, actions_NA, repeated_NY).view(-1, candidates)
         best_B = merit_BN.argmax(1) + torch.arange(len(merit_BN), device=self.device) * candidates
         return Plan(latent_NLC[best_B], actions_NA[best_B], read_NLC[best_B])
+
+    def generate(
+        self, condition_BY: Tensor, choose: TokenChoice, generation: Generation | None = None
+    ) -> tuple[list[Tensor], Tensor]:
+        """The token maps and Z of these conditions, with the guidance of the policy."""
+
+        def plain(told_BY: Tensor, choose: Choice) -> tuple[list[Tensor], Tensor]:
+            return self.transformer.generate(told_BY, self.autoencoder.quantizer, choose)
+
+        return generate_guided(generation or plain, condition_BY, choose, self.config.policy.guidance)
 
     def act_on(self, read_BLC: Tensor, condition_BY: Tensor) -> Tensor:
         """The action (B, A) of what I reads of a plan, not yet clipped; explicit I reads what D' decodes (Table 19)."""
         return self.autoencoder.act(read_BLC, condition_BY, decoder=self.decoder)
-
-    def _merit(self, latent_NLC: Tensor, actions_NA: Tensor, condition_NY: Tensor) -> Tensor:
-        """By what the best candidate is chosen: the critic's value, or how near the decoded s_0 is to the state."""
-        if self.config.policy.select == "value":
-            assert self.critic is not None
-            value_N: Tensor = self.critic(condition_NY[:, 1:], actions_NA)
-            return value_N
-        decoded_NX = self.decoder(latent_NLC, condition_NY[:, :1])[:, 0]
-        decoded_NS: Tensor = decoded_NX[:, self.autoencoder.layout["state"]]
-        return -(decoded_NS - condition_NY[:, 1:]).pow(2).mean(1)
 
     def plans(self, observation_BS: Tensor, asked_B: Tensor) -> Mapping[str, Tensor]:
         """The states that Z decodes to, by the scales that it is summed from, coarse to fine."""

@@ -22,6 +22,12 @@ class AutoencoderConfig(Component):
     )
     return_in_decoder: bool = Field(True, description="D(Z, R_0), or D(Z) (Table 7, 'K in D')")
     horizon: int = Field(24, ge=2, description="steps of a trajectory window (Tables 10-14)")
+    step_stride: Annotated[int, ADDED] = Field(
+        1,
+        ge=1,
+        description="ours: environment steps from one step of a window to the next, for tasks of which 24 steps hold "
+        "no decision",
+    )
     latent_stride: int = Field(3, ge=1, description="steps that one latent position covers; TAP uses 3")
     num_scales: int = Field(4, ge=1, description="K, the number of token maps (Table 5)")
     scales: tuple[int, ...] | None = Field(None, description="tokens per scale; by default chosen from K")
@@ -99,6 +105,15 @@ class TransformerConfig(Component):
     return_condition: Literal["all_scales", "first_scale", "none"] = Field(
         "all_scales", description="where R_0 conditions: everywhere, not in m_k>1 (Table 7), nowhere (Table 23)"
     )
+    condition_bins: Annotated[int, ADDED] = Field(
+        0,
+        ge=0,
+        description="ours: R_0 (or u) by the bin of the data's that it falls into, with an embedding of its own in the "
+        "input of every block, beside its place in the input of every scale; 0 leaves that out",
+    )
+    condition_dropout: Annotated[float, ADDED] = Field(
+        0.0, ge=0, lt=1, description="ours: share of the windows that are told no R_0, which policy.guidance needs"
+    )
     coarser_tokens: Literal["data", "generated"] = Field(
         "data", description="what the finer scales are trained on: true tokens, or the own Gumbel draws of Algorithm 5"
     )
@@ -123,6 +138,15 @@ class TransformerConfig(Component):
     @model_validator(mode="after")
     def _check(self) -> TransformerConfig:
         check_heads(self.embed_dim, self.num_heads)
+        if self.condition_bins == 1:
+            raise ValueError("condition_bins 1 tells nothing apart; it is 0 or at least 2")
+        if self.condition_bins and self.return_condition != "all_scales":
+            raise ValueError(
+                f"condition_bins tell every block the return, return_condition {self.return_condition} does not; set "
+                "condition_bins=0"
+            )
+        if self.condition_dropout and not self.condition_bins:
+            raise ValueError("condition_dropout needs an embedding for no return; set transformer.condition_bins=32")
         return self
 
 
@@ -147,10 +171,23 @@ class PolicyConfig(Component):
     temperature: float = Field(1.0, gt=0, description="of the token distribution, where tokens are not greedy")
     top_k: int | None = Field(None, ge=1, description="draw among the k likeliest codes only")
     candidates: int = Field(1, ge=1, description="Z drawn a step, of which one is acted on; needs sampling: sample")
-    select: Literal["observation", "value"] = Field(
+    select: Literal["observation", "value", "return"] = Field(
         "observation",
         description="the candidate whose decoded s_0 is nearest to the observation (ours), or whose action has the "
-        "highest value (Table 6, A+CQL)",
+        "highest value (Table 6, A+CQL), or that promises most (ours): the highest decoded R_0; with advantages, "
+        "decoded rewards and V at its end",
+    )
+    implausible: Annotated[float, ADDED] = Field(
+        0.2,
+        gt=0,
+        description="with select: return, a candidate whose decoded s_0 is off by more (root mean square, in the "
+        "data's deviations) is refused where another is not",
+    )
+    guidance: Annotated[float, ADDED] = Field(
+        0.0,
+        ge=0,
+        description="ours: w of (1 + w) logits(s_0, R_0) - w logits(s_0); needs transformer.condition_dropout, and "
+        "generates twice as many rows; 0 is none",
     )
 
     @model_validator(mode="after")
@@ -208,12 +245,24 @@ class MageConfig(ConditionedConfig):
             **({"advantage": self.advantage_key()} if self.by_advantage else {}),
         }
 
+    @property
+    def looks_beyond_plans(self) -> bool:
+        """Whether plans are chosen by V at their end."""
+        return self.policy.candidates > 1 and self.policy.select == "return" and self.by_advantage
+
     @model_validator(mode="after")
     def _check(self) -> MageConfig:
         sequence = self.autoencoder.sequence
         if sequence == "action" and self.transformer.condition_weight > 0:
             raise ValueError(
                 "autoencoder.sequence action decodes neither R_0 nor s_0 for L_cond; set transformer.condition_weight=0"
+            )
+        if self.policy.guidance and not self.transformer.condition_dropout:
+            raise ValueError("policy.guidance needs logits that no return was told; set transformer.condition_dropout")
+        if self.autoencoder.step_stride > 1 and self.inverse_dynamics.inputs == "trajectory":
+            raise ValueError(
+                "inverse_dynamics.inputs trajectory reads the very next state, which autoencoder.step_stride "
+                f"{self.autoencoder.step_stride} leaves out"
             )
         if sequence == "action" and self.inverse_dynamics.inputs == "trajectory":
             raise ValueError(
@@ -239,4 +288,20 @@ class MageConfig(ConditionedConfig):
             raise ValueError("policy.select value needs a critic; set training.value.steps")
         if selects and self.policy.select == "observation" and sequence == "action":
             raise ValueError("policy.select observation needs decoded states, autoencoder.sequence action has none")
+        if selects and self.policy.select == "return":
+            if "return_state" not in sequence:
+                raise ValueError(
+                    f"policy.select return needs decoded returns, autoencoder.sequence {sequence} has none"
+                )
+            if self.autoencoder.return_in_decoder:
+                raise ValueError(
+                    "policy.select return: a decoder that is told R_0 gives it back, whatever the plan; set "
+                    "autoencoder.return_in_decoder=false"
+                )
+            reward = self.condition.reward
+            if self.by_advantage and (reward.over_return_range or reward.standardised):
+                raise ValueError(
+                    "policy.select return adds decoded returns to V: set condition.reward.over_return_range=false and "
+                    "condition.reward.standardised=false"
+                )
         return self

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mage.algorithms.mage.acting import Generation
+from mage.algorithms.mage.heard_condition import rows_a_plan
 from mage.algorithms.mage.token_choice import TokenChoice, all_rows
 
 if TYPE_CHECKING:
@@ -41,8 +42,9 @@ def plans_by_scale(agent: Mage, condition_BY: Tensor) -> dict[str, Tensor]:
 
 def _generated(agent: Mage, condition_NY: Tensor, scales: int) -> Tensor:
     """z_1 + .. + z_k (N, L, C). Scales are generated in turn, so that fewer of them are the same ones."""
-    generate = Generation(agent.transformer, agent.autoencoder.quantizer, len(condition_NY), scales)
-    return generate(condition_NY, _choice(agent))[1]
+    rows = len(condition_NY) * rows_a_plan(agent.config.policy.guidance)
+    generation = Generation(agent.transformer, agent.autoencoder.quantizer, rows, scales)
+    return agent.generate(condition_NY, _choice(agent), generation)[1]
 
 
 def _choice(agent: Mage) -> TokenChoice:

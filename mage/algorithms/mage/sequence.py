@@ -34,7 +34,8 @@ class Windows:
     """
 
     def __init__(self, steps: Steps, config: AutoencoderConfig, conditions: Conditions | None = None) -> None:
-        self.steps, self.horizon, self.sequence = steps, config.horizon, config.sequence
+        self.steps, self.sequence = steps, config.sequence
+        self.horizon, self.stride = config.horizon, config.step_stride
         self.conditions = steps.conditions if conditions is None else conditions.take
 
     def __len__(self) -> int:
@@ -42,7 +43,7 @@ class Windows:
 
     def take(self, indices_B: Tensor) -> Batch:
         """The windows that start at those rows."""
-        rows_BH, mask_BH = self.steps.window_rows(indices_B, self.horizon)
+        rows_BH, mask_BH = self.steps.window_rows(indices_B, self.horizon, self.stride)
         steps_BHY = self.steps.conditions(rows_BH)
         parts = {"return": steps_BHY[..., :1], "state": steps_BHY[..., 1:]}
         names = self.sequence.split("_")

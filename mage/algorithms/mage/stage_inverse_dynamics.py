@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from mage.algorithms.mage.autoencoder import TrajectoryAutoencoder
 from mage.algorithms.mage.config import MageConfig
+from mage.algorithms.mage.heard_condition import generate_guided, rows_a_plan
 from mage.algorithms.mage.sequence import Windows
-from mage.algorithms.mage.token_choice import TokenChoice, all_rows
+from mage.algorithms.mage.token_choice import Choice, TokenChoice, all_rows
 from mage.algorithms.mage.transformer import MultiScaleTransformer
 from mage.interface import ONE, Info, Stage, minimise
 
@@ -95,7 +96,13 @@ class InverseDynamicsLearning:
         if len(given) >= (self.config.inverse_dynamics.scales or self.config.autoencoder.num_scales):
             return model.read(given, model.quantizer.decode(given))
         conditions_BY = self.windows.conditions(rows_B)
-        return model.read(*self.transformer.generate(conditions_BY, model.quantizer, choose, given))
+        guidance = self.config.policy.guidance
+        repeated = [tokens_Bl.repeat(rows_a_plan(guidance), 1) for tokens_Bl in given]
+
+        def generate(told_BY: Tensor, choose: Choice) -> tuple[list[Tensor], Tensor]:
+            return self.transformer.generate(told_BY, model.quantizer, choose, repeated)
+
+        return model.read(*generate_guided(generate, conditions_BY, choose, guidance))
 
     def _own_coarse_tokens(self, rows_B: Tensor) -> list[Tensor]:
         scales = self.config.training.inverse_dynamics.given_scales

@@ -24,11 +24,15 @@ from torch.nn import functional as F
 from mage.algorithms.mage.adapter import AdaptedDecoder
 from mage.algorithms.mage.autoencoder import TrajectoryAutoencoder
 from mage.algorithms.mage.config import MageConfig
+from mage.algorithms.mage.heard_condition import dropped, generate_guided
 from mage.algorithms.mage.sequence import Windows
-from mage.algorithms.mage.token_choice import TokenChoice, all_rows, straight_through_gumbel
+from mage.algorithms.mage.token_choice import Choice, TokenChoice, all_rows, straight_through_gumbel
 from mage.algorithms.mage.transformer import MultiScaleTransformer
 from mage.algorithms.mage.true_tokens import TrueTokens
 from mage.interface import ONE, Info, Stage, minimise
+
+BINNED_ROWS = 100_000
+"""Of the data, at most, whose conditions are shared out among bins."""
 
 
 class TransformerLearning:
@@ -44,7 +48,7 @@ class TransformerLearning:
     ) -> None:
         self.transformer, self.autoencoder, self.adapted_decoder = transformer, autoencoder, adapted_decoder
         self.run, self.config, self.windows = config, config.transformer, windows
-        stage = config.training.transformer
+        stage, self._has_bins = config.training.transformer, False
         self.tokens = TrueTokens(autoencoder, windows, draws=stage.steps * stage.batch_size)
 
     def stage(self) -> Stage:
@@ -64,7 +68,7 @@ class TransformerLearning:
         """Returns (loss, info); info holds every term, by name."""
         token_maps, condition_BY = self.tokens.take(rows_B), self.windows.conditions(rows_B)
         tokens_BT = torch.cat(token_maps, 1)
-        logits_BTV, latent_BLC = self._predict(token_maps, condition_BY, random)
+        logits_BTV, latent_BLC = self._predict(token_maps, self._told(condition_BY, random), random)
         entropy_BT = F.cross_entropy(logits_BTV.transpose(1, 2), tokens_BT, reduction="none")
         if self.run.training.reweight_by_return:
             entropy_BT = entropy_BT * self.windows.steps.weights(rows_B).unsqueeze(1)
@@ -77,6 +81,15 @@ class TransformerLearning:
         info["loss"] = loss
         info["token_accuracy"] = (logits_BTV.argmax(-1) == tokens_BT).float().mean()
         return loss, info
+
+    def _told(self, condition_BY: Tensor, random: torch.Generator) -> Tensor:
+        """What the transformer is told of the conditions (`heard_condition`)."""
+        if self.transformer.bins is not None and not self._has_bins:
+            # only now, when the stages before this one are done, advantages are known
+            self.transformer.bins.learn(self.windows.conditions(self.windows.steps.spread(BINNED_ROWS))[:, 0])
+            self._has_bins = True
+        share = self.config.condition_dropout
+        return dropped(condition_BY, share, random) if share else condition_BY
 
     def _predict(
         self, token_maps: list[Tensor], condition_BY: Tensor, random: torch.Generator
@@ -114,6 +127,9 @@ class TransformerLearning:
             with_return=self.config.return_in_condition_loss and not self.run.by_advantage,
         )
 
+    def _generate(self, told_BY: Tensor, choose: Choice) -> tuple[list[Tensor], Tensor]:
+        return self.transformer.generate(told_BY, self.autoencoder.quantizer, choose)
+
     @torch.no_grad()
     def diagnose(self, rows_B: Tensor) -> Info:
         """Action error on true and on generated tokens; the second is what acting depends on."""
@@ -123,7 +139,7 @@ class TransformerLearning:
         true_maps = self.tokens.take(rows_B)
         plans = {
             "true": (true_maps, model.quantizer.decode(true_maps)),
-            "generated": self.transformer.generate(batch.condition_BY, model.quantizer, choose),
+            "generated": generate_guided(self._generate, batch.condition_BY, choose, self.run.policy.guidance),
         }
         actions = {
             name: model.act(model.read(*plan), batch.condition_BY, decoder=self.adapted_decoder)

@@ -17,6 +17,10 @@ Uniform = Callable[[torch.Size], Tensor]
 """Uniform noise of a shape (B, l, V), from whatever generators."""
 
 
+Choice = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Logits (B, l, V) and the codebook (V, C) -> tokens (B, l) and codes (B, l, C)."""
+
+
 class TokenChoice:
     """Turns logits into tokens and codes: greedy, sampled, or the expectation of the code (`PolicyConfig.sampling`).
 

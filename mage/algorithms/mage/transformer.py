@@ -11,14 +11,24 @@ scales, C code width, V codebook size, D network width.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from mage.algorithms.mage.config import AutoencoderConfig, TransformerConfig
+from mage.algorithms.mage.heard_condition import ConditionBins
 from mage.algorithms.mage.quantizer import MultiScaleQuantizer
-from mage.algorithms.mage.token_choice import TokenChoice
+from mage.algorithms.mage.token_choice import Choice, TokenChoice
 from mage.nn.blocks import Block, Embedding, block_causal_mask, position_parameter
+
+
+class Told(NamedTuple):
+    """A condition as the first scale, the finer ones and every block get it."""
+
+    first_B1D: Tensor
+    finer_B1D: Tensor
+    block_NB1D: Tensor | None
 
 
 class MultiScaleTransformer(nn.Module):
@@ -34,6 +44,9 @@ class MultiScaleTransformer(nn.Module):
         self.embed_finer: Embedding | None = None
         if config.return_condition == "first_scale" and len(self.schedule) > 1:
             self.embed_finer = Embedding(observation_size, width)
+        self.bins: ConditionBins | None = None
+        if config.condition_bins:
+            self.bins = ConditionBins(config.condition_bins, config.depth, width)
         self.embed_code = nn.Linear(autoencoder.code_dim, width)
         if len(self.schedule) == 1:  # with one scale nothing is fed back: no parameter may wait for a gradient
             self.embed_code.requires_grad_(False)
@@ -49,15 +62,15 @@ class MultiScaleTransformer(nn.Module):
 
         Args:
             token_maps: m_1..m_K; the finest is not looked at.
-            condition_BY: (B, 1 + S), R_0 and s_0, normalised.
+            condition_BY: (B, 1 + S), R_0 (nan where none is told, see `heard_condition`) and s_0, normalised.
             quantizer: of the frozen autoencoder.
         """
-        conditions = self.embed_conditions(condition_BY)
-        inputs, built_BLC = [self._scale_input(0, None, conditions, quantizer)], None
+        told = self.embed_conditions(condition_BY)
+        inputs, built_BLC = [self._scale_input(0, None, told, quantizer)], None
         for k in range(1, len(self.schedule)):
             built_BLC = add(built_BLC, quantizer.scale_up(quantizer.lookup(token_maps[k - 1]), k - 1))
-            inputs.append(self._scale_input(k, built_BLC, conditions, quantizer))
-        return self._logits(inputs)
+            inputs.append(self._scale_input(k, built_BLC, told, quantizer))
+        return self._logits(inputs, told)
 
     def unroll(
         self, condition_BY: Tensor, quantizer: MultiScaleQuantizer, draw: Callable[[Tensor], Tensor]
@@ -70,14 +83,14 @@ class MultiScaleTransformer(nn.Module):
         Returns:
             Logits (B, T, V) and Z (B, L, C).
         """
-        conditions = self.embed_conditions(condition_BY)
+        told = self.embed_conditions(condition_BY)
         inputs: list[Tensor] = []
         logits: list[Tensor] = []
         built_BLC: Tensor | None = None
         for k in range(len(self.schedule)):
-            inputs.append(self._scale_input(k, built_BLC, conditions, quantizer))
+            inputs.append(self._scale_input(k, built_BLC, told, quantizer))
             # all coarser scales again: a cache that is written in place would break their gradients
-            logits.append(self._logits(inputs)[:, -self.schedule[k] :])
+            logits.append(self._logits(inputs, told)[:, -self.schedule[k] :])
             built_BLC = add(built_BLC, quantizer.scale_up(draw(logits[-1]) @ quantizer.codebook_VC, k))
         assert built_BLC is not None
         return torch.cat(logits, 1), built_BLC
@@ -87,7 +100,7 @@ class MultiScaleTransformer(nn.Module):
         self,
         condition_BY: Tensor,
         quantizer: MultiScaleQuantizer,
-        choose: TokenChoice | None = None,
+        choose: Choice | None = None,
         given: Sequence[Tensor] = (),
     ) -> tuple[list[Tensor], Tensor]:
         """Generates K token maps with a key-value cache: one pass per scale, each over that scale's tokens only.
@@ -102,16 +115,16 @@ class MultiScaleTransformer(nn.Module):
             The token maps and Z = z_1 + .. + z_K (B, L, C).
         """
         choose = choose or TokenChoice()
-        conditions = self.embed_conditions(condition_BY)
+        told = self.embed_conditions(condition_BY)
         tokens = sum(self.schedule)
         caches = [block.new_cache(len(condition_BY), tokens) for block in self.blocks if isinstance(block, Block)]
         token_maps: list[Tensor] = []
         built_BLC: Tensor | None = None
         for k in range(len(self.schedule)):
-            hidden_BlD = self._scale_input(k, built_BLC, conditions, quantizer)
-            for block, cache in zip(self.blocks, caches, strict=True):
+            hidden_BlD = self._scale_input(k, built_BLC, told, quantizer)
+            for number, (block, cache) in enumerate(zip(self.blocks, caches, strict=True)):
                 # no mask: the cache holds coarser scales only, and tokens of one scale all see each other
-                hidden_BlD = block(hidden_BlD, cache=cache)
+                hidden_BlD = block(hear(hidden_BlD, told, number), cache=cache)
             if k < len(given):
                 tokens_Bl, code_BlC = given[k], quantizer.lookup(given[k])
             else:
@@ -121,30 +134,37 @@ class MultiScaleTransformer(nn.Module):
         assert built_BLC is not None
         return token_maps, built_BLC
 
-    def embed_conditions(self, condition_BY: Tensor) -> tuple[Tensor, Tensor]:
-        """The condition as the first scale and as the finer scales see it, (B, 1, D) each (Tables 7 and 23)."""
+    def embed_conditions(self, condition_BY: Tensor) -> Told:
+        """The condition as the first scale and as the finer scales see it (Tables 7 and 23), and every block (ours)."""
+        block_NB1D = None
+        if self.bins is not None:
+            block_NB1D = self.bins(condition_BY[:, 0])
+            condition_BY = condition_BY.nan_to_num()
         seen = condition_BY[:, 1:] if self.config.return_condition == "none" else condition_BY
         first_B1D = self.embed_condition(seen).unsqueeze(1)
         finer_B1D = first_B1D if self.embed_finer is None else self.embed_finer(condition_BY[:, 1:]).unsqueeze(1)
-        return first_B1D, finer_B1D
+        return Told(first_B1D, finer_B1D, block_NB1D)
 
-    def _scale_input(
-        self, k: int, built_BLC: Tensor | None, conditions: tuple[Tensor, Tensor], quantizer: MultiScaleQuantizer
-    ) -> Tensor:
+    def _scale_input(self, k: int, built_BLC: Tensor | None, told: Told, quantizer: MultiScaleQuantizer) -> Tensor:
         """What enters the blocks at scale k + 1: position and condition, and what the coarser scales have built."""
         start = sum(self.schedule[:k])
         position_lD = self.position_TD[start : start + self.schedule[k]] + self.scale_KD[k]
         if built_BLC is None:
-            return conditions[0] + position_lD
-        return self.embed_code(quantizer.scale_down(built_BLC, k)) + position_lD + conditions[1]
+            return told.first_B1D + position_lD
+        return self.embed_code(quantizer.scale_down(built_BLC, k)) + position_lD + told.finer_B1D
 
-    def _logits(self, inputs: list[Tensor]) -> Tensor:
+    def _logits(self, inputs: list[Tensor], told: Told) -> Tensor:
         hidden_BTD = torch.cat(inputs, 1)
         tokens = hidden_BTD.shape[1]
-        for block in self.blocks:
-            hidden_BTD = block(hidden_BTD, self.mask_TT[:tokens, :tokens])
+        for number, block in enumerate(self.blocks):
+            hidden_BTD = block(hear(hidden_BTD, told, number), self.mask_TT[:tokens, :tokens])
         logits_BTV: Tensor = self.head(self.norm(hidden_BTD))
         return logits_BTV
+
+
+def hear(hidden_BlD: Tensor, told: Told, block: int) -> Tensor:
+    """What enters a block, by its number."""
+    return hidden_BlD if told.block_NB1D is None else hidden_BlD + told.block_NB1D[block]
 
 
 def add(built_BLC: Tensor | None, z_BLC: Tensor) -> Tensor:

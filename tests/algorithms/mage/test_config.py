@@ -6,6 +6,8 @@ from mage.algorithms.mage.config import AutoencoderConfig
 from mage.config import field_names, load_config, make_config
 from tests.config.messages import message_of
 
+BY_RETURN = ["policy.sampling=sample", "policy.candidates=2", "policy.select=return"]
+
 
 @pytest.mark.parametrize(
     ("override", "said"),
@@ -29,6 +31,9 @@ from tests.config.messages import message_of
         ("inverse_dynamics.scales=5", ["inverse_dynamics.scales 5", "autoencoder.num_scales 4"]),
         ("training.inverse_dynamics.given_scales=5", ["given_scales 5", "autoencoder.num_scales 4"]),
         ("value.target_rate=0", ["value.target_rate", "greater than 0", "got 0"]),
+        ("transformer.condition_bins=1", ["condition_bins 1", "0 or at least 2"]),
+        ("transformer.condition_dropout=0.1", ["condition_dropout", "transformer.condition_bins=32"]),
+        ("policy.guidance=1", ["policy.guidance", "transformer.condition_dropout"]),
     ],
 )
 def test_an_error_is_one_line_that_names_the_field_and_the_value(override: str, said: list[str]) -> None:
@@ -72,6 +77,25 @@ def test_every_field_belongs_to_a_component_or_to_the_run() -> None:
         (
             ["policy.sampling=sample", "policy.candidates=2", "policy.select=value"],
             ["policy.select value", "training.value.steps"],
+        ),
+        (
+            ["transformer.condition_bins=8", "transformer.return_condition=none"],
+            ["return_condition none", "condition_bins=0"],
+        ),
+        (
+            ["autoencoder.step_stride=4", "inverse_dynamics.inputs=trajectory"],
+            ["inverse_dynamics.inputs trajectory", "autoencoder.step_stride 4"],
+        ),
+        (BY_RETURN, ["policy.select return", "autoencoder.return_in_decoder=false"]),
+        ([*BY_RETURN, "autoencoder.sequence=state"], ["policy.select return", "autoencoder.sequence state"]),
+        (
+            [
+                *BY_RETURN,
+                "autoencoder.return_in_decoder=false",
+                "condition.kind=advantage",
+                "condition.reward.standardised=true",
+            ],
+            ["policy.select return", "condition.reward.standardised=false"],
         ),
     ],
 )
