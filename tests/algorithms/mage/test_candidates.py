@@ -59,7 +59,7 @@ def test_a_plan_that_begins_elsewhere_comes_last(tiny_policy: Policy, implausibl
     condition_NY = torch.cat([torch.zeros(3, 1), decoded_NHX[:, 0, 1:]], 1)
     condition_NY[1, 1:] += 0.6  # the plan that promises most is of another place
     agent.adapted_decoder = None
-    agent.autoencoder.decoder = Decoded(decoded_NHX)
+    agent.autoencoder.decoder = Decoded(decoded_NHX)  # type: ignore[assignment]
     found_N = merits(agent, torch.zeros(3, 1, 1), torch.zeros(3, 2), condition_NY)
     assert found_N.argsort(descending=True).tolist() == order
     assert bool((found_N <= -REFUSED).any()) == (implausible == "0.5")

@@ -11,9 +11,9 @@ from tests.algorithms.mage.builders import conditions, quantizer, random, token_
 from tests.algorithms.mage.test_stages import INDICES, generator, stage_2
 
 
-def hearing(**changes: float) -> MultiScaleTransformer:
+def hearing() -> MultiScaleTransformer:
     """With bins whose vectors are not 0, as after training."""
-    made = transformer(condition_bins=4, condition_dropout=0.2, **changes)
+    made = transformer(condition_bins=4, condition_dropout=0.2)
     assert made.bins is not None
     made.bins.learn(random(1000, seed=3))
     made.bins.vector_NQD.data.normal_(generator=torch.Generator().manual_seed(4))

@@ -224,7 +224,7 @@ def test_a_free_running_latent_is_one_that_is_generated_and_leaves_the_cross_ent
         tokens_Bl = (logits_BlV + gumbel(torch.rand(logits_BlV.shape, generator=uniform))).argmax(-1)
         return tokens_Bl, codebook_VC[tokens_Bl]
 
-    _, generated_BLC = free.transformer.generate(condition_BY, quantizer, draw)  # type: ignore[arg-type]
+    _, generated_BLC = free.transformer.generate(condition_BY, quantizer, draw)
     torch.testing.assert_close(predict(free, INDICES), generated_BLC, atol=1e-4, rtol=1e-4)
     assert not torch.allclose(predict(forced, INDICES), generated_BLC, atol=0.1)
 
