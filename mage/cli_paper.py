@@ -56,10 +56,19 @@ def show_tables(
         Path | None,
         typer.Option(metavar="DIR", help="A run of tables, done or not.", show_default="only what is published"),
     ] = None,
+    chosen: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR...",
+            help="A sweep whose choice, measured with --report-seeds, stands in the column of its method; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     form: Annotated[Format, typer.Option("--as", help="In which it is written.")] = Format.md,
 ) -> None:
     """Print tables in the paper's layout: measured, and in parentheses published. Trains nothing."""
     from mage.paper.formats import FORMATS
     from mage.paper.reproduce import printed
 
-    print(FORMATS[form](printed(table or (), as_path(out) if out else None)), end="")
+    tables = printed(table or (), as_path(out) if out else None, [as_path(sweep) for sweep in chosen or ()])
+    print(FORMATS[form](tables), end="")

@@ -11,6 +11,7 @@ import pandas as pd
 from mage import registry
 from mage.errors import MageError
 from mage.files import write_text
+from mage.paper.chosen import Chosen, read_chosen
 from mage.paper.formats import FORMATS
 from mage.paper.layouts import Layout, get_layouts
 from mage.paper.measurements import REPLICATE_COLUMNS, Found, scores, times
@@ -78,16 +79,31 @@ def plan(options: PaperOptions) -> tuple[pd.DataFrame, list[str]]:
     return planned, [*summary_of(planned), *notes]
 
 
-def printed(numbers: Sequence[str | int], out: Path | None = None) -> list[Printed]:
+def printed(numbers: Sequence[str | int], out: Path | None = None, sweeps: Sequence[Path] = ()) -> list[Printed]:
     """Tables filled with what is published and, of a run directory, with what has been measured so far.
 
+    Args:
+        numbers: of the tables.
+        out: the run directory.
+        sweeps: run directories of sweeps whose choice, measured with fresh seeds, stands in the column of its method.
+
     Raises:
-        MageError: no or unknown tables, there is no run, or it is of none of a table's rows.
+        MageError: no or unknown tables, there is no run, or it, or a sweep, is of none of a table's rows.
     """
     layouts = get_layouts(numbers)
     if out is not None:
         ABLATION.check_there(out)
-    return [_printed(layout, table, out) for layout, table in zip(layouts, get_tables(numbers), strict=True)]
+    tuned, tables = read_chosen(sweeps), list(zip(layouts, get_tables(numbers), strict=True))
+    if sweeps and all(tuned.of(*_cells(layout, table)).replicates.empty for layout, table in tables):
+        where = ", ".join(f"{method} on {scenario}" for scenario, method in tuned.notes)
+        raise MageError(f"what was chosen, {where}, stands in none of the tables {', '.join(map(str, numbers))}")
+    return [_printed(layout, table, out, tuned.of(*_cells(layout, table))) for layout, table in tables]
+
+
+def _cells(layout: Layout, table: AblationTable) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The scenarios and methods whose scores a table has."""
+    scenarios = table.scenarios if table.measures == "score" else ()
+    return tuple(scenarios), tuple(layout.columns.values())
 
 
 def not_here(layout: Layout) -> list[str]:
@@ -99,12 +115,12 @@ def _missing() -> set[str]:
     return set(algorithms_by_method().values()) - set(registry.names())
 
 
-def _printed(layout: Layout, table: AblationTable, out: Path | None) -> Printed:
+def _printed(layout: Layout, table: AblationTable, out: Path | None, tuned: Chosen) -> Printed:
     found = _found(_with_others(table), out) if out else None
-    replicates = pd.DataFrame(columns=REPLICATE_COLUMNS) if found is None else found.replicates
+    replicates = tuned.in_place(pd.DataFrame(columns=REPLICATE_COLUMNS) if found is None else found.replicates)
     if table.published_as:
         replicates = replicates.assign(scenario=table.published_as)
-    notes = [_about_published(layout), _about_measured(table, found), *table.notes]
+    notes = [_about_published(layout), _about_measured(table, replicates, found), *tuned.notes.values(), *table.notes]
     if layout.bold == "best":
         notes.append("Bold: the best of a row; of the measured ones where there are two or more.")
     versions = {} if found is None else {name: own for name, own in found.versions.items() if name in table.scenarios}
@@ -142,13 +158,13 @@ def _about_published(layout: Layout) -> str:
     )
 
 
-def _about_measured(table: AblationTable, found: Found | None) -> str:
-    if found is None or found.replicates.empty:
+def _about_measured(table: AblationTable, replicates: pd.DataFrame, found: Found | None) -> str:
+    if replicates.empty:
         return "Measured: nothing yet (-)."
-    counts = found.replicates.groupby(["scenario", "variant"])["episodes"].agg(["size", "max"])
+    counts = replicates.groupby(["scenario", "variant"])["episodes"].agg(["size", "max"])
     what = ("repeats", "steps") if table.measures == "milliseconds" else ("training seeds", "episodes")
     sizes = f"over {_range(counts['size'])} {what[0]}, {_range(counts['max'])} {what[1]} each"
-    return f"Measured: mean ± standard error {sizes}; - where nothing is. {' '.join(found.notes)}"
+    return " ".join([f"Measured: mean ± standard error {sizes}; - where nothing is.", *(found.notes if found else ())])
 
 
 def _range(numbers: pd.Series) -> str:
