@@ -78,6 +78,12 @@ class Layout:
             plan_BHD[:, -1, self.action :] = last_BD[:, self.action :]
         return plan_BHD
 
+    def shown(self, planned_BHS: Tensor, observation_BO: Tensor) -> Tensor:
+        """Planned observations (B, H, O), with the goal that these show; both in the environment's units."""
+        shown_BHO = observation_BO.unsqueeze(1).repeat(1, planned_BHS.shape[1], 1)
+        shown_BHO[..., self.kept] = planned_BHS
+        return shown_BHO
+
     def steer(self, planned_BHS: Tensor, observation_BO: Tensor, age: int) -> Tensor:
         """The action (B, A) that leads to the next of the planned observations, and to rest at the last of them.
 

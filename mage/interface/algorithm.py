@@ -74,6 +74,13 @@ class Seen:
     step: int
     generators: Sequence[torch.Generator] | None = None
 
+    @classmethod
+    def at_start(cls, observation_BS: Tensor, asked_B: Tensor, actions: int) -> Seen:
+        """The first step of episodes with actions of that size, and with random numbers that are always the same."""
+        action_BA = observation_BS.new_zeros(len(observation_BS), actions)
+        generators = [torch.Generator().manual_seed(number) for number in range(len(observation_BS))]
+        return cls(observation_BS, asked_B, torch.zeros_like(asked_B), action_BA, 0, generators)
+
     def own_generators(self) -> Sequence[torch.Generator]:
         """A generator an environment, so that an episode does not depend on its neighbours; MageError without."""
         if self.generators is None:

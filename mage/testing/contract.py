@@ -182,6 +182,15 @@ class AlgorithmContract:
             low, high = (play(policy, targets=np.full(3, target)) for target in (-50.0, 50.0))
             np.testing.assert_array_equal(low, high)
 
+    def test_what_it_plans_is_states_and_always_the_same(self, policy: Policy) -> None:
+        observations_BS = observed()[0]
+        targets_B = np.full(len(observations_BS), policy.target_return, np.float32)
+        views, again = (policy.plans(observations_BS, targets_B) for _ in range(2))
+        for name, states_BHS in views.items():
+            assert (len(states_BHS), states_BHS.shape[-1]) == observations_BS.shape
+            assert np.isfinite(states_BHS).all()
+            np.testing.assert_array_equal(states_BHS, again[name])
+
     def test_the_same_episodes_again(self, policy: Policy) -> None:
         short = Policy(policy.agent, briefly(policy.task), policy.target_return, policy.training_seed)
         first, again = (evaluate_policies([short], episodes=3)["return"] for _ in range(2))

@@ -17,7 +17,7 @@ S, O observation size, P pairs of neighbouring states.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import ClassVar, Literal, NamedTuple
 
@@ -156,9 +156,7 @@ class DecisionDiffuser(Algorithm[DecisionDiffuserConfig]):
             state = self.plan(seen)
         age = seen.step - state.made_at
         if deciding.follow == "states":
-            kept = self.layout.kept
-            raw_BHS = self._normaliser.restore(state.seen_BHS) * self.deviation_Y[1:][kept] + self.mean_Y[1:][kept]
-            return self.layout.steer(raw_BHS, seen.observation_BS, age), state
+            return self.layout.steer(self._raw(state.seen_BHS), seen.observation_BS, age), state
         next_BS = state.seen_BHS[:, min(age + 1, self.config.states.horizon - 1)]
         return self.inverse_average(torch.cat([self._states(seen.observation_BS), next_BS], -1)), state
 
@@ -187,6 +185,12 @@ class DecisionDiffuser(Algorithm[DecisionDiffuserConfig]):
         )
         return Plan(seen_BHS, seen.step)
 
+    @torch.no_grad()
+    def plans(self, observation_BS: Tensor, asked_B: Tensor) -> Mapping[str, Tensor]:
+        """The plan that an episode would begin with."""
+        planned = self.plan(Seen.at_start(observation_BS, asked_B, self.sizes.action))
+        return {"plan": self.layout.shown(self._raw(planned.seen_BHS), observation_BS)}
+
     def clamp(self, plan_BHS: Tensor, first_BS: Tensor, last_BS: Tensor) -> Tensor:
         """Writes into plans, in place, the states that they begin with and, where there is a goal, end in."""
         plan_BHS[:, 0] = first_BS
@@ -197,6 +201,11 @@ class DecisionDiffuser(Algorithm[DecisionDiffuserConfig]):
     def _states(self, observation_BO: Tensor) -> Tensor:
         """Observations without their goal, normalised, (B, S)."""
         return self._normalised(self.see(observation_BO)[:, self.layout.kept])
+
+    def _raw(self, seen_BHS: Tensor) -> Tensor:
+        """Normalised states in the units of the environment."""
+        kept = self.layout.kept
+        return self._normaliser.restore(seen_BHS) * self.deviation_Y[1:][kept] + self.mean_Y[1:][kept]
 
     def _normalised(self, seen: Tensor) -> Tensor:
         return self._normaliser.normalise(seen)

@@ -13,7 +13,7 @@ A action size, D = A + S, O observation size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
@@ -169,6 +169,12 @@ class Diffuser(Algorithm[DiffuserConfig]):
         action_BHA, seen_BHS = self.normaliser.restore(plan_BHD).tensor_split([self.sizes.action], -1)
         kept = self.layout.kept
         return Plan(action_BHA, seen_BHS * self.deviation_Y[1:][kept] + self.mean_Y[1:][kept], seen.step)
+
+    @torch.no_grad()
+    def plans(self, observation_BS: Tensor, asked_B: Tensor) -> Mapping[str, Tensor]:
+        """The plan that an episode would begin with."""
+        planned = self.plan(Seen.at_start(observation_BS, asked_B, self.sizes.action))
+        return {"plan": self.layout.shown(planned.seen_BHS, observation_BS)}
 
     @property
     def guide(self) -> Guide | None:

@@ -22,7 +22,7 @@ values of a step, S values of an observation without its goal, A action size, O 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
@@ -202,16 +202,30 @@ class HierarchicalDiffuser(Algorithm[Any]):
 
     def plan(self, seen: Seen) -> Plan:
         """From what is seen: by way of all sub-goals where one plan is made an episode, else to the first."""
-        acting, generators = self.config.acting, seen.own_generators()
+        subgoal_BMS = self.subgoals(seen)
+        return self.plan_between(subgoal_BMS[:, :2] if self.config.acting.replan_every else subgoal_BMS, seen)
+
+    def subgoals(self, seen: Seen) -> Tensor:
+        """Where to be, a jump after the other, from what is seen on; (B, M, S), normalised."""
         start_BS, goal_BS = (
             self._states(end_BO) for end_BO in (seen.observation_BS, self.layout.goals(seen.observation_BS))
         )
-        high_BMD = self.high.best(generators, Known(start_BS, goal_BS, self.goal_columns), acting)
-        subgoal_BMS = high_BMD[..., self.high.actions :]
-        if acting.replan_every:
-            subgoal_BMS = subgoal_BMS[:, :2]
-        segment_ZKD = self.low.best(generators, Known.between(subgoal_BMS), acting)
-        return Plan(joined(segment_ZKD.unflatten(0, (len(start_BS), -1))), seen.step)
+        known = Known(start_BS, goal_BS, self.goal_columns)
+        return self.high.best(seen.own_generators(), known, self.config.acting)[..., self.high.actions :]
+
+    def plan_between(self, subgoal_BMS: Tensor, seen: Seen) -> Plan:
+        """How to get from each of these to the next, as one plan."""
+        segment_ZKD = self.low.best(seen.own_generators(), Known.between(subgoal_BMS), self.config.acting)
+        return Plan(joined(segment_ZKD.unflatten(0, (len(subgoal_BMS), -1))), seen.step)
+
+    @torch.no_grad()
+    def plans(self, observation_BS: Tensor, asked_B: Tensor) -> Mapping[str, Tensor]:
+        """The sub-goals that an episode would begin with, and how to get to all of them."""
+        seen = Seen.at_start(observation_BS, asked_B, self.sizes.action)
+        subgoal_BMS = self.subgoals(seen)
+        joined_BHS = self.plan_between(subgoal_BMS, seen).plan_BHD[..., self.low.actions :]
+        views = {"sub-goals": subgoal_BMS, "plan": joined_BHS}
+        return {name: self.layout.shown(self._raw(seen_BHS), observation_BS) for name, seen_BHS in views.items()}
 
     def _windows(self, data: Steps, rows_B: Tensor, horizon: int) -> Tensor:
         """(B, H, A + S), normalised."""
