@@ -1,75 +1,70 @@
-"""The maze game of Figures 3 and 4: MAGE, with and without L_cond, beside its references; a table and a picture.
+"""The maze game of Figures 3 and 4: MAGE, with and without L_cond, and its rivals; two tables and a picture a game.
 
     python -m benchmarks.maze_game --seeds 2 --out runs/maze-game
+    python -m benchmarks.maze_game --games maze-game-hidden --policies MAGE "Decision Transformer" --out runs/maze-game
 
-A policy that is there already is not trained again.
+In `maze-game-hidden` no observation tells what has been collected. A policy that is there is not trained again.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 import mage
 from benchmarks.table import environment_lines, markdown
-from mage.algorithms.mage.algorithm import Mage
-from mage.data.maze_game import MazeGame
 from mage.data.maze_game.environment import WALLS
 from mage.evaluation.rollout import Rollout
+from mage.evaluation.walks import Walk, walks
 from mage.files import write_text
 from mage.interface import Policy
+from mage.report.policy_views import Paths, planned
 from mage.results.plots.maze import plot_trajectories
 
+GAMES = ("maze-game", "maze-game-hidden")
 POLICIES = {
     "MAGE": [],
     "MAGE without L_cond": ["transformer.condition_weight=0"],
     "Decision Transformer": ["algorithm=dt"],
+    "Decision Diffuser": ["algorithm=decision_diffuser"],
+    "HD": ["algorithm=hierarchical_diffuser"],
+    "Diffuser": ["algorithm=diffuser"],
     "BC given the return": ["algorithm=return_bc"],
 }
 DRAWN = 10
 """Episodes that are played for the picture."""
 
 
-class Walk(NamedTuple):
-    """One episode: observations (T, S) and targets (T,) that were acted on, and the position (2,) it ended in."""
-
-    observations: np.ndarray
-    targets: np.ndarray
-    end: np.ndarray
-
-    @property
-    def positions(self) -> np.ndarray:
-        """(T + 1, 2), in cells."""
-        return np.concatenate([self.observations[:, :2], self.end[None]])
-
-
-def main(seeds: int, out: Path, picture: Path) -> None:
+def main(games: Sequence[str], names: Sequence[str], seeds: int, out: Path, pictures: Path) -> None:
     """Trains what is not there yet, evaluates, prints two tables and draws the policies of the first seed."""
-    outcomes, scans, panels, plans = [], [], {}, {}
-    for name, overrides in POLICIES.items():
-        measured, scanned = [], []
-        for seed in range(seeds):
-            folder = out / f"{'-'.join(name.lower().split())}-{seed}"
-            policy, seconds = trained(folder, overrides, seed)
-            played = walks(policy, DRAWN)
-            measured.append(outcome(mage.evaluate(folder)) | plan_quality(policy, played) | {"CPU-s": seconds})
-            scanned.append(returns_by_target(folder))
-            if seed == 0:
-                panels[name] = [walk.positions for walk in played]
-                if isinstance(policy.agent, Mage):
-                    plans[f"plans of {name}"] = drawn_plans(policy, played, policy.agent.config.autoencoder.horizon)
-        outcomes.append({"policy": name, "seeds": seeds} | pd.DataFrame(measured).mean().to_dict())
-        scans.append({"policy": name} | pd.DataFrame(scanned).mean().to_dict())
+    outcomes, scans = [], []
+    for game in games:
+        panels: dict[str, Paths] = {}
+        plans: dict[str, Paths] = {}
+        for name in names:
+            measured, scanned = [], []
+            for seed in range(seeds):
+                folder = out / game / f"{'-'.join(name.lower().split())}-{seed}"
+                policy, seconds = trained(folder, game, POLICIES[name], seed)
+                played = first_walks(policy)
+                measured.append(outcome(mage.evaluate(folder)) | plan_quality(policy, played) | {"CPU-s": seconds})
+                scanned.append(returns_by_target(folder))
+                if seed == 0:
+                    panels[name] = [positions(walk.observations) for walk in played]
+                    own = {f"{name}, {view}": paths for view, paths in planned(policy, played).items()}
+                    plans |= {title: [positions(states) for states in paths] for title, paths in own.items()}
+            outcomes.append({"game": game, "policy": name, "seeds": seeds} | pd.DataFrame(measured).mean().to_dict())
+            scans.append({"game": game, "policy": name} | pd.DataFrame(scanned).mean().to_dict())
+        plot_trajectories(panels | plans, pictures / f"{game.replace('-', '_')}.png")
     print("\n".join([*environment_lines(), "", markdown(pd.DataFrame(outcomes)), "", markdown(pd.DataFrame(scans))]))
-    plot_trajectories(panels | plans, picture)
 
 
-def trained(folder: Path, overrides: list[str], seed: int) -> tuple[Policy, float]:
+def trained(folder: Path, game: str, overrides: list[str], seed: int) -> tuple[Policy, float]:
     """The policy of a run directory, trained there if it is not yet, and the CPU-seconds that took.
 
     A training that was interrupted goes on; what it took is then not known (NaN).
@@ -77,7 +72,7 @@ def trained(folder: Path, overrides: list[str], seed: int) -> tuple[Policy, floa
     stamp, interrupted = folder / "cpu_seconds.txt", (folder / "config.json").exists()
     if not stamp.exists():
         began = time.process_time()
-        mage.train("maze-game", overrides=overrides, seed=seed, out=folder, resume=interrupted)
+        mage.train(game, overrides=overrides, seed=seed, out=folder, resume=interrupted)
         write_text(stamp, "nan" if interrupted else f"{time.process_time() - began}")
     return mage.load_policy(folder), float(stamp.read_text())
 
@@ -100,64 +95,52 @@ def returns_by_target(folder: Path) -> dict[str, float]:
     return {f"{100 * quantile:g} %": row["return"] for row in scan for quantile in row["quantiles"]}
 
 
-def walks(policy: Policy, episodes: int) -> list[Walk]:
+def first_walks(policy: Policy) -> list[Walk]:
     """The first episodes of the evaluation, step by step."""
     rollout = Rollout(policy.task, policy.config.evaluation.batch_size)
-    steps: list[tuple[np.ndarray, np.ndarray]] = []
-    seed = policy.config.evaluation.seed
-    rows = rollout.run(policy, range(episodes), seed, visit=lambda *step: steps.append(step))
-    found: list[list[Any]] = [[] for _ in rows]
-    for number, (observations, targets) in enumerate(steps):
-        running = [i for i, row in enumerate(rows) if row["length"] > number]
-        for i, observation, target in zip(running, observations, targets, strict=True):
-            found[i].append((observation, target))
-    games = [environment.unwrapped for environment in rollout.environments[:episodes]]
-    ends = [game.position for game in games if isinstance(game, MazeGame)]
-    rollout.close()
-    return [
-        Walk(np.stack([observation for observation, _ in own]), np.array([target for _, target in own]), end)
-        for own, end in zip(found, ends, strict=True)
-    ]
+    try:
+        return walks(policy, DRAWN, rollout)
+    finally:
+        rollout.close()
 
 
 def plan_quality(policy: Policy, played: list[Walk]) -> dict[str, float]:
     """How far the first planned position is from the true one, and the share of planned ones in walls."""
-    agent = policy.agent
-    if not isinstance(agent, Mage):
+    horizon = max((states.shape[1] for states in plans_at(policy, played[0], [0])), default=0)
+    if not horizon:
         return {}
-    horizon = agent.config.autoencoder.horizon
-    inner = [(walk.observations[:-horizon], walk.targets[:-horizon]) for walk in played]  # plans within the episode
-    observations, targets = (np.concatenate(parts) for parts in zip(*inner, strict=True))
-    planned = plan(policy, observations, targets)
-    cells = np.floor(planned).astype(int)
-    inside = ((cells >= 0) & (cells < len(WALLS))).all(-1)
-    columns, rows = np.moveaxis(cells.clip(0, len(WALLS) - 1), -1, 0)
-    in_walls = ~inside | (np.array(WALLS)[rows, columns] == 1)
-    offset = np.linalg.norm(planned[:, 0] - observations[:, :2], axis=1)
+    offsets, in_walls = [], []
+    for walk in played:
+        begun = np.arange(0, max(len(walk.observations) - horizon, 1), 8)  # plans that end within the episode
+        *_, whole_BHS = plans_at(policy, walk, begun)
+        planned_BH2 = positions(whole_BHS)
+        cells = np.floor(planned_BH2).astype(int)
+        inside = ((cells >= 0) & (cells < len(WALLS))).all(-1)
+        columns, rows = np.moveaxis(cells.clip(0, len(WALLS) - 1), -1, 0)
+        in_walls.append(~inside | (np.array(WALLS)[rows, columns] == 1))
+        offsets.append(np.linalg.norm(planned_BH2[:, 0] - positions(walk.observations[begun]), axis=1))
     return {
-        "plan starts off by, % of a cell": 100 * float(offset.mean()),
-        "plan in walls %": 100 * float(in_walls.mean()),
+        "plan starts off by, % of a cell": 100 * float(np.concatenate(offsets).mean()),
+        "plan in walls %": 100 * float(np.concatenate(in_walls).mean()),
     }
 
 
-def drawn_plans(policy: Policy, played: list[Walk], horizon: int) -> list[np.ndarray]:
-    """What is planned along the way, one plan after the other, each from the state that was reached by its time."""
-    planned = [plan(policy, walk.observations[::horizon], walk.targets[::horizon]) for walk in played]
-    gap = ((0, 0), (0, 1), (0, 0))  # a row of NaN ends the line of a plan
-    return [np.pad(plans, gap, constant_values=np.nan).reshape(-1, 2) for plans in planned]
+def plans_at(policy: Policy, walk: Walk, steps: Sequence[int] | np.ndarray) -> list[np.ndarray]:
+    """What is planned at some steps of an episode, view by view, coarse to fine."""
+    return list(policy.plans(walk.observations[steps], walk.targets[steps]).values())
 
 
-def plan(policy: Policy, observations: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """The trajectories (B, H, 2) that D' decodes from the Z that the policy acts on, as positions in cells."""
-    *_, whole_BHS = policy.plans(observations, targets).values()
-    positions: np.ndarray = whole_BHS[..., :2]
-    return positions
+def positions(observations: np.ndarray) -> np.ndarray:
+    """(.., 2), in cells."""
+    return observations[..., :2]
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--games", nargs="+", default=GAMES, choices=GAMES)
+    parser.add_argument("--policies", nargs="+", default=list(POLICIES), choices=list(POLICIES))
     parser.add_argument("--seeds", type=int, default=1, help="training seeds of each policy")
     parser.add_argument("--out", type=Path, default=Path("runs/maze-game"), help="run directories; what is there stays")
-    parser.add_argument("--picture", type=Path, default=Path(__file__).with_suffix(".png"))
+    parser.add_argument("--pictures", type=Path, default=Path(__file__).parent, help="the folder of the pictures")
     arguments = parser.parse_args()
-    main(arguments.seeds, arguments.out, arguments.picture)
+    main(arguments.games, arguments.policies, arguments.seeds, arguments.out, arguments.pictures)
