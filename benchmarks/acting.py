@@ -1,6 +1,7 @@
 """How long a step of MAGE takes on a CPU beside one of a Decision Transformer of equal size; prints a table.
 
     OMP_NUM_THREADS=1 python -m benchmarks.acting --out benchmarks/acting.md
+    OMP_NUM_THREADS=1 python -m benchmarks.acting --scores runs/a runs/b        # what weights in 8 bits cost them
 
 A step is all that a rollout waits for (`Policy.begin(..).act`): observations in, actions out, in the host's memory.
 What is compared takes turns in one process, so that a busy moment hits all alike; ratios are medians of the ratios of
@@ -28,12 +29,13 @@ from benchmarks.table import cpu_name
 from mage.algorithms.dt import Context
 from mage.algorithms.mage.algorithm import Mage
 from mage.algorithms.mage.config import MageConfig
-from mage.config import load_config
+from mage.config import load_config, make_config
+from mage.evaluation.episodes import evaluate_policies
 from mage.interface import Policy
-from mage.interface.policy import Acting
+from mage.interface.policy import Acting, load_policy
 from mage.training.trainer import Trainer
 
-REFERENCE = "mage, plain"
+REFERENCE, IN_8_BITS = "mage, plain", "mage, int8"
 WARM_UP, LEAST_TURNS = 1, 3
 SIZES, BATCHES = ("cpu", "paper"), (1, 20, 100)
 PARTS = {
@@ -56,8 +58,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=6.0, help="about so long a size and batch (default 6)")
     parser.add_argument("--threads", type=int, default=1, help="of torch (default 1)")
     parser.add_argument("--out", type=Path, help="file of the tables")
+    parser.add_argument("--scores", nargs="+", type=Path, help="policies of MAGE that play, in place of all that")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    if arguments.scores:
+        print(markdown([scores(folder) for folder in arguments.scores]))
+        return
     times, parts = [], []
     for size in arguments.sizes:
         policies = policies_of(size)
@@ -89,7 +95,7 @@ def policies_of(size: str) -> dict[str, Policy]:
     trajectories = synthetic(20)
     transformer = Trainer(trajectories, load_config(size, same, DOMAIN, algorithm="dt"), seed=0).policy()
     mage = sharpened(Trainer(trajectories, config, seed=0).policy())
-    return {REFERENCE: by_reference(mage), "mage": mage, "dt": transformer}
+    return {REFERENCE: by_reference(mage), "mage": mage, IN_8_BITS: in_8_bits(mage), "dt": transformer}
 
 
 def by_reference(policy: Policy) -> Policy:
@@ -98,6 +104,24 @@ def by_reference(policy: Policy) -> Policy:
     plain.agent = copy.copy(policy.agent)
     plain.agent.begin = lambda environments: None  # type: ignore[method-assign]
     return plain
+
+
+def in_8_bits(policy: Policy) -> Policy:
+    """The same networks, acting with `policy.weights: int8`."""
+    changed = copy.copy(policy)
+    changed.agent = copy.copy(policy.agent)
+    changed.agent.config = make_config(policy.config.model_dump(mode="json"), ["policy.weights=int8"])
+    return changed
+
+
+def scores(folder: Path) -> dict[str, Any]:
+    """What a policy scores as it is and in 8 bits, in the same 50 episodes."""
+    policy = load_policy(folder)
+    played = [evaluate_policies([each], 50) for each in (policy, in_8_bits(policy))]
+    row = {"scenario": policy.task.scenario, "steps": int(played[0]["length"].sum())}
+    for name, frame in zip(("float32", "int8"), played, strict=True):
+        row |= {name: float(frame["normalized_score"].mean()), f"{name}, sd": float(frame["normalized_score"].std())}
+    return row
 
 
 def sharpened(policy: Policy) -> Policy:

@@ -128,6 +128,7 @@ OTHER_VALUES: dict[str, Any] = {
     "policy.sampling": "sample",
     "policy.top_k": 3,
     "policy.select": "value",
+    "policy.weights": "int8",
     "decision_transformer.embed_dim": 256,
     "decision_transformer.num_heads": 8,
     "decision_transformer.dropout": 0.5,

@@ -10,7 +10,6 @@ scales, C code width, D network width, N heads, E width of a head.
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import accumulate
 from typing import cast
 
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mage.algorithms.mage.products import linear, norm
 from mage.algorithms.mage.quantizer import MultiScaleQuantizer
 from mage.algorithms.mage.token_choice import Choice
 from mage.algorithms.mage.transformer import MultiScaleTransformer, add, hear
@@ -32,10 +32,16 @@ class Generation:
         quantizer: of the frozen autoencoder.
         batch: B, rows that are generated together.
         scales: the coarsest that are wanted; by default all.
+        in_8_bits: the products of the transformer's blocks; tokens may then be others than those of the plain pass.
     """
 
     def __init__(
-        self, transformer: MultiScaleTransformer, quantizer: MultiScaleQuantizer, batch: int, scales: int | None = None
+        self,
+        transformer: MultiScaleTransformer,
+        quantizer: MultiScaleQuantizer,
+        batch: int,
+        scales: int | None = None,
+        in_8_bits: bool = False,
     ) -> None:
         self.transformer, self.quantizer = transformer, quantizer
         lengths = transformer.schedule[:scales]
@@ -45,7 +51,9 @@ class Generation:
             self.positions = [
                 own_lD + scale_D for own_lD, scale_D in zip(positions, transformer.scale_KD, strict=False)
             ]
-            self.blocks = [PreparedBlock(cast(Block, block), batch, lengths, ends) for block in transformer.blocks]
+            self.blocks = [
+                PreparedBlock(cast(Block, block), batch, lengths, ends, in_8_bits) for block in transformer.blocks
+            ]
             self.embed_code, self.head = linear(transformer.embed_code), linear(transformer.head)
             self.norm = norm(transformer.norm)
 
@@ -73,7 +81,7 @@ class Generation:
 class PreparedBlock:
     """A transformer block with its cache: what `Block.forward` computes of the tokens of scale k, after the coarser."""
 
-    def __init__(self, block: Block, batch: int, lengths: tuple[int, ...], ends: list[int]) -> None:
+    def __init__(self, block: Block, batch: int, lengths: tuple[int, ...], ends: list[int], in_8_bits: bool) -> None:
         weight = block.attention.project_in.weight
         heads = block.attention.num_heads
         shape = (batch, heads, ends[-1], weight.shape[1] // heads)
@@ -83,8 +91,9 @@ class PreparedBlock:
         self.split = [(batch, length, 3, heads, shape[-1]) for length in lengths]
         self.joined = [(batch, length, weight.shape[1]) for length in lengths]
         self.norm_attention, self.norm_mlp = norm(block.norm_attention), norm(block.norm_mlp)
-        self.project_in, self.project_out = linear(block.attention.project_in), linear(block.attention.project_out)
-        self.widen, self.narrow = linear(cast(nn.Linear, block.mlp[0])), linear(cast(nn.Linear, block.mlp[2]))
+        layers = (block.attention.project_in, block.attention.project_out, block.mlp[0], block.mlp[2])
+        products = [linear(cast(nn.Linear, layer), in_8_bits) for layer in layers]
+        self.project_in, self.project_out, self.widen, self.narrow = products
 
     def __call__(self, x_BlD: Tensor, k: int) -> Tensor:
         """(B, l, D) -> (B, l, D)."""
@@ -97,17 +106,3 @@ class PreparedBlock:
             mixed_BNlE = F.scaled_dot_product_attention(heads_3BNlE[0], key_BNTE, value_BNTE)
         x_BlD = x_BlD + self.project_out(mixed_BNlE.transpose(1, 2).reshape(self.joined[k]))
         return x_BlD + self.narrow(F.gelu(self.widen(self.norm_mlp(x_BlD))))
-
-
-def linear(layer: nn.Linear) -> partial[Tensor]:
-    """The layer as a function, without a module's bookkeeping."""
-    # not detached: of strided inputs, torch chooses the product by whether the weight requires a gradient
-    return partial(F.linear, weight=layer.weight, bias=layer.bias)
-
-
-def norm(layer: nn.LayerNorm) -> partial[Tensor]:
-    """The layer as a function."""
-    shape, weight, bias = list(layer.normalized_shape), layer.weight, layer.bias
-    return partial(
-        torch.layer_norm, normalized_shape=shape, weight=weight, bias=bias, eps=layer.eps, cudnn_enable=False
-    )

@@ -118,7 +118,8 @@ class Mage(ConditionedAlgorithm[MageConfig]):
         # where tokens are drawn, leaving scales out would leave draws out: other tokens at the next step
         scales = None if self.config.policy.sampling == "sample" else self.config.inverse_dynamics.scales
         rows = environments * self.config.policy.candidates * rows_a_plan(self.config.policy.guidance)
-        return Generation(self.transformer, self.autoencoder.quantizer, rows, scales)
+        in_8_bits = self.config.policy.weights == "int8"
+        return Generation(self.transformer, self.autoencoder.quantizer, rows, scales, in_8_bits)
 
     @torch.inference_mode()
     def act(self, state: Generation, seen: Seen) -> tuple[Tensor, Generation]:

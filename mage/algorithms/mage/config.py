@@ -183,6 +183,11 @@ class PolicyConfig(Component):
         description="with select: return, a candidate whose decoded s_0 is off by more (root mean square, in the "
         "data's deviations) is refused where another is not",
     )
+    weights: Annotated[Literal["float32", "int8"], ADDED] = Field(
+        "float32",
+        description="ours: what the transformer's weights are kept in while it acts on a CPU; int8 reads a quarter of "
+        "the memory, and chooses some tokens otherwise",
+    )
     guidance: Annotated[float, ADDED] = Field(
         0.0,
         ge=0,
