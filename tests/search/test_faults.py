@@ -1,6 +1,7 @@
 """Whatever is killed, a sweep ends with what a plain process plays undisturbed, and has trained nothing twice."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from typing import Any
 import pandas as pd
 import psutil
 import pytest
+from ray._raylet import GcsClient
+from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 
 import mage
 from mage.data.trajectories import Trajectories
@@ -38,6 +41,14 @@ CHANGES = [
     "training.log_every=50",
     "evaluation.inspection_episodes=0",
 ]
+# behaviour cloning, for long enough to be taken away from
+CLONING = [
+    "behaviour_cloning.hidden_dim=16",
+    "training.reference.steps=20000",
+    "training.checkpoint_every=1000",
+    "training.log_every=100",
+    "evaluation.inspection_episodes=0",
+]
 PATIENCE = 1500
 # the script on a head without CPUs and two nodes with one each; at its end Ray would miss the node that was killed
 ON_THREE_NODES = """
@@ -58,10 +69,17 @@ os._exit(0)
 class Driver:
     """The process of a sweep, and what it has printed."""
 
-    def __init__(self, script: Sequence[str], out: Path, *options: str, log: Path | None = None) -> None:
+    def __init__(
+        self,
+        script: Sequence[str],
+        out: Path,
+        *options: str,
+        log: Path | None = None,
+        changes: Sequence[str] = CHANGES,
+    ) -> None:
         self.out = out
         self.log = (log or out.parent) / f"{time.monotonic_ns()}.log"
-        command = [sys.executable, *script, "--out", str(out), *OPTIONS, "--set", *CHANGES, *options]
+        command = [sys.executable, *script, "--out", str(out), *OPTIONS, "--set", *changes, *options]
         with self.log.open("w") as stream:
             self.process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True)
 
@@ -73,16 +91,27 @@ class Driver:
             time.sleep(0.05)
         assert self.printed().count(line) >= times, self.printed()
 
-    def trains(self, stage: str, seed: int, step: int = 100) -> None:
+    def trains(self, stage: str, seed: int, step: int = 100, variant: str = "mage") -> None:
         """Returns once training is in the midst of that."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and self.process.poll() is None:
             status = read_status(self.out / "maze2d-umaze")
             for trial in status.trials if status else ():
-                if (trial.name, trial.stage, trial.seed) == ("mage", stage, seed) and (trial.step or 0) >= step:
+                if (trial.name, trial.stage, trial.seed) == (variant, stage, seed) and (trial.step or 0) >= step:
                     return
             time.sleep(0.1)
         raise AssertionError(f"never was in {stage} of seed {seed}: {self.printed()}")
+
+    def node(self) -> psutil.Process:
+        """The process of the node that trains."""
+        (worker,) = (
+            child
+            for child in psutil.Process(self.process.pid).children(recursive=True)
+            if "RayTrainWorker" in child.name() or "RayTrainWorker" in " ".join(child.cmdline())
+        )
+        node = worker.parent()
+        assert node and node.name() == "raylet"
+        return node
 
     def kill(self) -> None:
         """As the kernel does when memory runs out."""
@@ -169,18 +198,38 @@ def test_a_sweep_loses_a_node_and_goes_on_elsewhere(
     out = tmp_path / "run"
     driver = start(["-c", ON_THREE_NODES, *MAGE], out)
     driver.trains("transformer", seed=0)
-    (worker,) = (
-        child
-        for child in psutil.Process(driver.process.pid).children(recursive=True)
-        if "RayTrainWorker" in child.name() or "RayTrainWorker" in " ".join(child.cmdline())
-    )
-    node = worker.parent()
-    assert node and node.name() == "raylet"
-    node.kill()
+    driver.node().kill()
     told = driver.ends_well()
     assert "training goes on from its last checkpoint, restart 1 of 2" in told
     assert "[mage] seed 0: goes on from step" in told
     pd.testing.assert_frame_equal(results(out), undisturbed)
+
+
+def preempt(node: psutil.Process, seconds: float) -> None:
+    """Takes a node away as a cloud does its spare machines: announced, as by `ray drain-node`, and by SIGTERM then."""
+    (address,) = re.findall(r"--gcs-address=(\S+)", " ".join(node.cmdline()))[:1]
+    (name,) = set(re.findall(r"--node-id=(\w+)", " ".join(node.cmdline())))
+    deadline = int(1000 * (time.time() + seconds))
+    reason = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
+    accepted, refusal = GcsClient(address=address).drain_node(name, reason, "the cloud wants it back", deadline)
+    assert accepted, refusal
+    time.sleep(seconds + 0.5)
+    node.terminate()
+
+
+def test_a_preempted_node_is_left_for_another_and_is_no_failure_of_the_trial(
+    start: type[Driver], tiny_maze_here: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    bc = [MAGE[0], "--variants", "bc"]
+    driver = start(["-c", ON_THREE_NODES, *bc], out, "--seeds", "1", "--episodes", "2", changes=CLONING)
+    driver.trains("reference", seed=0, step=1500, variant="bc")
+    preempt(driver.node(), seconds=1)
+    told = driver.ends_well()
+    assert "was preempted; training goes on from its last checkpoint, and this counts as no restart" in told
+    assert "restart" not in told.replace("counts as no restart", "") and "seed 0: goes on from step" in told
+    (trial,) = pd.read_parquet(out / "trials.parquet").to_dict("records")
+    assert (trial["variant"], trial["status"]) == ("bc", "finished")
 
 
 @contextmanager
