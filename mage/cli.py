@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperGroup
 
-from mage import console, scenarios
+import mage
+from mage import console
 from mage.cli_algorithms import algorithms, config
 from mage.cli_data import data
 from mage.cli_options import (
@@ -100,7 +101,7 @@ def doctor() -> None:
 def list_scenarios(scenario: ScenarioName = None, dataset_namespace: Namespace = None) -> None:
     """List the benchmarks, and which of their datasets are on this machine; or all that is known of one."""
     if scenario:
-        console.print_scenario(scenarios.get(scenario), dataset_namespace)
+        console.print_scenario(mage.scenarios.get(scenario), dataset_namespace)
     else:
         console.print_scenarios(dataset_namespace)
 
@@ -135,7 +136,6 @@ def train(
         raise MageError("--resume needs --out: the run directory of the training to go on with")
     name = (scenario or dataset or "").replace("/", "-")
     folder = as_path(out) if out else Path("runs") / f"train-{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    import mage
 
     policy = mage.train(
         scenario,
@@ -171,9 +171,8 @@ def evaluate(
 ) -> None:
     """Play a policy in its dataset's evaluation environment and write RUN/episodes.parquet."""
     if scenario:
-        scenarios.get(scenario)
+        mage.scenarios.get(scenario)
     import_own(algorithm)
-    import mage
 
     run = as_path(run)
     mage.load_policy(run, scenario=scenario)
@@ -199,7 +198,6 @@ def inspect(
     import json
 
     import_own(algorithm)
-    import mage
     from mage.cli_inspection import print_inspection, print_sweep
 
     told: list[str] = []
@@ -240,7 +238,7 @@ def _check_configuration(
     """Fails on an unknown scenario or algorithm before anything heavy is imported, then on what cannot be."""
     from mage.config import load_config
 
-    domain = scenarios.get(scenario).domain if scenario else None
+    domain = mage.scenarios.get(scenario).domain if scenario else None
     return load_config(preset, overrides or (), domain, algorithm, scenario)
 
 

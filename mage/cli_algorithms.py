@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
-from mage import console, scenarios
+import mage
+from mage import console
 from mage.cli_options import AlgorithmName, named
 from mage.errors import MageError
 
@@ -93,7 +94,7 @@ def _print_costs(name: str) -> None:
 
 def _differences(places: Iterable[str]) -> str:
     """For which families of scenarios a preset differs, and for how many scenarios of them."""
-    own = {place for place in places if place in scenarios.names()}
+    own = {place for place in places if place in mage.scenarios.names()}
     told = [place for place in places if place != "*" and place not in own]
     scenarios_too = f" and {len(own)} scenarios" if own else ""
     return f", with differences for {', '.join(told)}{scenarios_too}" if told else ""

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from mage import console, scenarios
+import mage
+from mage import console
 from mage.cli_options import Dataset, Namespace, ScenarioName, check_choice
 from mage.errors import MageError
 
@@ -18,7 +19,7 @@ data = typer.Typer(help="Get datasets, look at them, check them.", no_args_is_he
 def show_data(scenario: ScenarioName = None, dataset: Dataset = None, dataset_namespace: Namespace = None) -> None:
     """Describe a dataset that is on this machine: sizes, returns, reference scores, target return."""
     check_choice(scenario, dataset, dataset_namespace)
-    known = scenarios.get(scenario) if scenario else None
+    known = mage.scenarios.get(scenario) if scenario else None
     from mage.data.sources import load_trajectories
     from mage.data.trajectories import describe
 
@@ -33,7 +34,7 @@ def collect_data(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core.")] = None,
 ) -> None:
     """Record a scenario's built-in dataset in the real environment."""
-    scenarios.get(scenario)
+    mage.scenarios.get(scenario)
     from mage.data.collect import collect
 
     print(collect(scenario, episodes, seed, workers))
@@ -43,13 +44,13 @@ def collect_data(
 def download_data(scenario: ScenarioName = None, dataset: Dataset = None) -> None:
     """Download published datasets; an interrupted download goes on where it stopped."""
     check_choice(scenario, dataset, None)
-    published = scenarios.get(scenario).published_dataset_id if scenario else None
+    published = mage.scenarios.get(scenario).published_dataset_id if scenario else None
     ids = dataset or published
     if ids is None:
         raise MageError(f"Nobody publishes data of {scenario}; `mage scenarios {scenario}` says where it comes from.")
     from mage.data.sources import download_published
 
-    for name in ids.split(scenarios.MIXED):
+    for name in ids.split(mage.scenarios.MIXED):
         download_published(name)
         print(name)
 
@@ -66,7 +67,7 @@ def import_d4rl_file(
 ) -> None:
     """Turn a D4RL file into a Minari dataset that the scenario then takes where nothing is published."""
     if scenario:
-        scenarios.get(scenario)
+        mage.scenarios.get(scenario)
     from mage.data.d4rl_import import import_d4rl
 
     console.print_import(import_d4rl(file, scenario, dataset))
@@ -76,7 +77,7 @@ def import_d4rl_file(
 def check_dataset(scenario: ScenarioName = None, dataset: Dataset = None, dataset_namespace: Namespace = None) -> None:
     """Check a dataset that is on this machine, and its environment; ends with exit code 2 if something is wrong."""
     check_choice(scenario, dataset, dataset_namespace)
-    known = scenarios.get(scenario) if scenario else None
+    known = mage.scenarios.get(scenario) if scenario else None
     from mage.data.check import check_data
 
     report = check_data(known, dataset, dataset_namespace)

@@ -4,13 +4,13 @@ from typing import Annotated
 
 import typer
 
-from mage import scenarios
+import mage
 from mage.errors import MageError
 
 
 def complete_scenario(incomplete: str) -> list[str]:
     """The scenarios that begin so, for a shell that completes; imports nothing heavy."""
-    return [name for name in scenarios.names() if name.startswith(incomplete)]
+    return [name for name in mage.scenarios.names() if name.startswith(incomplete)]
 
 
 def complete_algorithm(incomplete: str) -> list[str]:

@@ -11,9 +11,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mage import scenarios
+import mage
 from mage.files import as_path
-from mage.scenarios import Scenario
 from mage.words import cell
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from mage.data.check import Report
     from mage.data.d4rl_import import Imported
     from mage.results.status import SweepStatus
+    from mage.scenarios import Scenario
 
 WIDTH_OF_A_PIPE = 200
 """Columns where no terminal gives a width, so that `mage scenarios | grep door` sees whole rows."""
@@ -51,7 +51,7 @@ def print_scenarios(namespace: str | None = None) -> None:
     """The registry, and which datasets are on this machine; `namespace` also looks for local copies."""
     columns = ("scenario", "domain", "published data", "built-in", "environment", "score", "tables", "here")
     rows = []
-    for scenario in map(scenarios.get, scenarios.names()):
+    for scenario in map(mage.scenarios.get, mage.scenarios.names()):
         first, *others = scenario.dataset_ids or ("-",)
         data = (" + ".join([first, *(name.rsplit("/", 1)[1] for name in others)]), scenario.builtin_dataset_id or "-")
         protocol = (scenario.environment, scenario.score, ", ".join(scenario.paper_tables) or "-")
@@ -75,8 +75,8 @@ def datasets_here(scenario: Scenario, namespace: str | None = None) -> list[str]
         "built-in": [(scenario.builtin_dataset_id,) if scenario.builtin_dataset_id else ()],
     }
     if namespace:
-        whole = (scenarios.own_dataset_id(scenario, namespace),)
-        known[namespace] = [whole, scenarios.local_dataset_ids(scenario, namespace)]
+        whole = (mage.scenarios.own_dataset_id(scenario, namespace),)
+        known[namespace] = [whole, mage.scenarios.local_dataset_ids(scenario, namespace)]
     root = minari_folder()
 
     def is_here(names: tuple[str, ...]) -> bool:
@@ -283,9 +283,9 @@ def print_comparison(comparison: pd.DataFrame) -> None:
         if name in set(comparison["algorithm"]):
             print(f"{name}: {told}.")
     for row in rows:
-        if row["scenario"] not in scenarios.names():
+        if row["scenario"] not in mage.scenarios.names():
             print(f"{row['scenario']}: no scenario of the paper.")
-        elif row["dataset_id"] != scenarios.get(row["scenario"]).published_dataset_id:
+        elif row["dataset_id"] != mage.scenarios.get(row["scenario"]).published_dataset_id:
             print(f"{row['scenario']}: measured on {row['dataset_id']}, which is not the published data.")
 
 

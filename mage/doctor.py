@@ -8,7 +8,6 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from mage import __version__
@@ -29,6 +28,8 @@ class Finding:
 
 def versions() -> str:
     """MAGE, Python and the packages that decide what comes out of a run, in one line; imports none of them."""
+    from importlib.metadata import version
+
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return f"mage {__version__} (Python {platform.python_version()}, {packages})"
 
@@ -105,6 +106,8 @@ def look_at_disk() -> str:
 
 def look_at_mujoco() -> str:
     """That an environment steps, and that no version is there which is known to break one."""
+    from importlib.metadata import version
+
     import gymnasium as gym
 
     from mage.data.environments import register_environments

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mage import scenarios
+import mage
 from mage.cli_options import AlgorithmName, Namespace, Overrides, Preset, Resume, named
 from mage.errors import MageError
 from mage.files import as_path
@@ -86,7 +86,7 @@ class SweepOptions:
     def shared_settings(self) -> dict[str, Any]:
         """The settings that every sweep has; an unknown scenario ends here, before anything heavy is imported."""
         return {
-            "scenarios": [scenarios.get(name).name for name in self.scenarios],
+            "scenarios": [mage.scenarios.get(name).name for name in self.scenarios],
             "algorithm": named(self.algorithm),
             "preset": self.preset,
             "overrides": self.overrides or (),
