@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,9 @@ import pytest
 HEAVY = ("torch", "ray", "minari", "gymnasium", "pandas", "matplotlib", "pyarrow", "scipy", "optuna")
 
 
-def loaded_after(program: str) -> set[str]:
-    """The heavy packages that a fresh interpreter holds after running the program."""
-    ask = f"{program}\nimport sys; print('loaded:', *({set(HEAVY)} & set(sys.modules)))"
+def loaded_after(program: str, packages: Sequence[str] = HEAVY) -> set[str]:
+    """Which of the packages a fresh interpreter holds after running the program."""
+    ask = f"{program}\nimport sys; print('loaded:', *({set(packages)} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
     return set(result.stdout.splitlines()[-1].removeprefix("loaded:").split())
 
@@ -43,6 +44,11 @@ def test_the_help_of_a_script_loads_nothing_heavy(path: Path) -> None:
     run = f"import runpy, sys\nsys.argv = [{str(path)!r}, '--help']\n"
     run += f"try: runpy.run_path({str(path)!r}, run_name='__main__')\nexcept SystemExit: pass"
     assert loaded_after(run) == set()
+
+
+def test_help_does_without_the_registry_and_what_reads_it() -> None:
+    run = "from mage.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass"
+    assert loaded_after(run, (*HEAVY, "pydantic", "yaml", "importlib.metadata")) == set()
 
 
 def test_the_probe_sees_a_heavy_package() -> None:
