@@ -93,7 +93,7 @@ def cpu_seconds(arguments: Sequence[str], environment: Mapping[str, str] = {}) -
     """That a Python with those arguments, and all that it starts, takes."""
     own = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, *arguments], env=own | environment, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run([sys.executable, *arguments], env={**own, **environment}, stdout=subprocess.DEVNULL, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
