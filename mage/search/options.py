@@ -28,7 +28,8 @@ class SweepOptions:
     """What every sweep can be told."""
 
     scenarios: Annotated[
-        list[str], typer.Option(metavar="NAME...", help="Swept one after the other; see `mage scenarios`. Repeatable.")
+        list[str],
+        typer.Option(metavar="NAME...", help="See `mage scenarios`. Side by side where one leaves room. Repeatable."),
     ]
     algorithm: AlgorithmName = None
     preset: Preset = "cpu"

@@ -26,7 +26,7 @@ def run_script(
 
     Args:
         description: shown by `--help`.
-        scenarios: swept one after the other.
+        scenarios: swept one after the other, or side by side where the trials of one leave room.
         space: dotted config field -> values it may take.
         trials: configurations a scenario.
         seeds: training seeds a configuration.

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -43,6 +44,7 @@ from mage.search.placement import SweepPlacement, alive_nodes, fit_to_cluster, t
 from mage.search.plan import Plan, make_plan
 from mage.search.progress import Progress, watched_by
 from mage.search.settings import SweepSettings, check_directory, claim_directory
+from mage.search.side_by_side import run_side_by_side
 from mage.search.space import Space, starting_point, to_tune
 from mage.search.study import JOURNAL
 from mage.search.tables import ended_trials, gather_results, gather_trials
@@ -87,18 +89,20 @@ def run_sweep(
             mend_journal(folder / JOURNAL, print)
         if read_status(folder) is None:
             write_status(waiting(plan.scenario, plan.trials, settings.seeds), folder)
-    # Ctrl-C ends the sweep at once, as any other death of the driver; Tune would go on as if all trials had ended
-    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-    # a failure is told in a line, with its log; Tune would print its whole trace amid the others
-    os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
-    # Tune's own event files would show every score a second time, and nothing else
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    prepare_tune()
     print(f"the sweep runs on {start_ray(address)}", flush=True)
-    with ends_with_ray(f"nothing is lost: the same command with --resume --out {goes_on or out} goes on"):
+    go_on = f"nothing is lost: the same command with --resume --out {goes_on or out} goes on"
+    with ends_with_ray(go_on):
+        rooms = [_room(plan, settings) for plan in plans]
+        left = [plan for plan in plans if not _is_done(out / plan.scenario)]
         for plan in plans:
-            _place(plan, settings)
-        for plan in plans:
-            _sweep_scenario(plan, settings, out, track)
+            if plan not in left:
+                print(f"{plan.scenario}: done before, kept")
+        if len(left) > 1 and min(plan.trials for plan in left) < rooms[0]():
+            run_side_by_side(left, out, rooms[0], ray.get_runtime_context().gcs_address, go_on, track)
+        else:
+            for plan in left:
+                sweep_scenario(plan, settings, out, track)
     results, trials = (
         pd.concat([read(str(out / name / f"{table}.parquet")) for name in settings.scenarios], ignore_index=True)
         for table, read in (("results", load), ("trials", load_trials))
@@ -106,6 +110,16 @@ def run_sweep(
     with _keeps_what_was_trained(out):
         patiently(partial(_write, results, trials, out, print), print)
     return results
+
+
+def prepare_tune() -> None:
+    """Says to Tune what it reads of the environment."""
+    # Ctrl-C ends the sweep at once, as any other death of the driver; Tune would go on as if all trials had ended
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+    # a failure is told in a line, with its log; Tune would print its whole trace amid the others
+    os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
+    # Tune's own event files would show every score a second time, and nothing else
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 
 
 def prepare_sweep(settings: SweepSettings, out: Path, resume: bool = False) -> Sequence[Plan]:
@@ -137,17 +151,20 @@ def prepare_sweep(settings: SweepSettings, out: Path, resume: bool = False) -> S
     return plans
 
 
-def _sweep_scenario(plan: Plan, settings: SweepSettings, out: Path, track: Sequence[str]) -> None:
-    """All trials of one scenario; does nothing where they are done."""
+def sweep_scenario(
+    plan: Plan, settings: SweepSettings, out: Path, track: Sequence[str], share: Callable[[], int] | None = None
+) -> None:
+    """All trials of one scenario.
+
+    Args:
+        share: of the cluster, in trials in flight; by default what it has.
+    """
     name, count, folder = plan.scenario, plan.trials, out / plan.scenario
-    if _is_done(folder):
-        print(f"{name}: done before, kept")
-        return
     trajectories = trajectories_of(name, settings.dataset_namespace)
     placement = _place(plan, settings)
     trackers = [TensorBoard(folder), *make_trackers(track, f"{out.name}/{name}")]
     watch = Watch(waiting(name, count, settings.seeds), folder, settings.evaluations + 1, trackers)
-    FollowsCluster.limit = Recount(
+    FollowsCluster.limit = share or Recount(
         lambda: trials_at_once(alive_nodes(), placement.trial, count, settings.placement), watch.say
     )
     data = f"{trajectories.task.dataset_id} ({trajectories.episodes} episodes, {trajectories.steps} steps)"
@@ -219,6 +236,16 @@ def _is_done(folder: Path) -> bool:
         return "failed" not in set(load_trials(folder / "trials.parquet")["status"])
     except MageError:  # damaged: they are made again
         return False
+
+
+def _room(plan: Plan, settings: SweepSettings) -> Callable[[], int]:
+    """Counts how many trials such as this plan's the cluster takes now, however many there are of them.
+
+    Raises:
+        MageError: not even one.
+    """
+    trial = _place(plan, settings).trial
+    return lambda: trials_at_once(alive_nodes(), trial, sys.maxsize, settings.placement)
 
 
 def _place(plan: Plan, settings: SweepSettings) -> SweepPlacement:
