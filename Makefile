@@ -26,7 +26,7 @@ TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 # Tests start hundreds of Pythons: what they import is compiled once, not by each of them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install cluster optional docs sweep test test-fast lint format clean
+.PHONY: help install cluster optional docs sweep test test-fast bench lint format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 12
@@ -59,6 +59,9 @@ test: $(INSTALLED) ## Run the checks and all tests, in two processes, or more wi
 
 test-fast: $(INSTALLED) ## Run the tests that take no more than seconds and start no Ray
 	$(PYTEST)
+
+bench: $(INSTALLED) ## Measure the quick table, some minutes; fails where a figure has grown by 15 % over the committed one
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.quick $(ARGS)
 
 lint: $(INSTALLED) ## Run ruff, the linter of imports and mypy
 	$(BIN)/ruff check .
