@@ -35,14 +35,14 @@ def test_a_plan_begins_where_one_is_and_shows_the_goal_all_along(algorithm: str,
     views = agent.plans(observation_BS, asked_B)
     again = agent.plans(observation_BS, asked_B)
     assert list(views)[-1] == "plan" and ("sub-goals" in views) == algorithm.startswith(("hierarchical", "hdmi"))
-    goal = list(config.goal.columns)
+    shown = agent.layout.goal
     for name, plan_BHS in views.items():
         assert plan_BHS.shape[::2] == observation_BS.shape and plan_BHS.isfinite().all()
         torch.testing.assert_close(plan_BHS[:, 0], observation_BS, atol=1e-3, rtol=1e-3)
         assert torch.equal(plan_BHS, again[name])
-        if goal:
+        if goal := list(shown.columns):
             assert torch.equal(plan_BHS[..., goal], observation_BS[:, None, goal].expand_as(plan_BHS[..., goal]))
-            reached = plan_BHS[:, -1, list(config.goal.position)]
+            reached = plan_BHS[:, -1, list(shown.position)]
             np.testing.assert_allclose(reached, observation_BS[:, goal], atol=1e-3)
     if "sub-goals" in views:
         assert views["sub-goals"].shape[1] < views["plan"].shape[1]
