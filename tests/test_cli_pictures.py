@@ -8,6 +8,7 @@ from matplotlib.image import imread
 
 from mage.report.views import KINDS
 from mage.results import write_parquet
+from mage.search.study import load_studies
 from tests.results.tables import results
 from tests.test_cli import error_of, run, run_well
 
@@ -26,6 +27,14 @@ def test_each_kind_is_drawn_of_a_sweep(kind: str, tmp_path: Path) -> None:
 def test_the_help_names_every_kind() -> None:
     shown = run_well("results", "plot", "--help")
     assert all(kind in shown for kind in KINDS)
+
+
+def test_a_pulled_sweep_has_the_study_of_the_sweep(tmp_path: Path) -> None:
+    run_well("results", "pull", SWEEP, "--to", tmp_path / "here")
+    there, here = (load_studies(place)["maze2d-umaze"].trials for place in (SWEEP, tmp_path / "here"))
+    assert here == there and len(here) > 1
+    run_well("results", "plot", tmp_path / "here", "--kind", "parallel", "--to", tmp_path)
+    assert (tmp_path / "parallel.png").is_file()
 
 
 def test_several_studies_have_a_file_each_and_one_that_says_nothing_is_told_of(tmp_path: Path) -> None:

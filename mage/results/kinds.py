@@ -16,6 +16,7 @@ RESULT_FILES = (
     "config.json",
     "run.json",
     "sweep.json",
+    "optuna.journal",
     "status.json",
     "inspection.json",
     "metrics.jsonl",

@@ -37,6 +37,6 @@ def load_studies(location: Path) -> Mapping[str, Study]:
     if not studies:
         raise MageError(
             f"there is no {JOURNAL} at or below {location}: a sweep of a space keeps one for each scenario (variants "
-            "and trainings have none, nor have copies by `mage results pull`)"
+            "and trainings have none)"
         )
     return studies

@@ -91,9 +91,9 @@ def half_finished(run: Path) -> Path:
         policy.mkdir(parents=True)
         for file in ("inspection.json", "metrics.jsonl", "policy.json", "policy.safetensors"):
             (policy / file).write_text(file)
+    (folder / "optuna.journal").write_text("{}\n")
     others = (
         "episodes/.c.0123.parquet",
-        "optuna.journal",
         "autoencoders/autoencoder-0/history.json",
         "training/c/checkpoint_1/seed-0/inspection.json",
         "tune/run_trial_c_1/result.json",
@@ -106,7 +106,7 @@ def half_finished(run: Path) -> Path:
 
 
 RESULTS_OF_HALF = sorted(
-    ["sweep.json", "maze2d-umaze/status.json"]
+    ["sweep.json", "maze2d-umaze/status.json", "maze2d-umaze/optuna.journal"]
     + [f"maze2d-umaze/episodes/{name}.parquet" for name in "ab"]
     + [f"maze2d-umaze/policies/{name}/seed-0/{file}" for name in "ab" for file in ("inspection.json", "metrics.jsonl")]
 )
