@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sized
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mage.errors import MageError
 from mage.report.views import VIEWS, Runs, swept_fields
 
 if TYPE_CHECKING:
@@ -48,7 +51,17 @@ WORDS = {
     ),
     "curves": (
         "Learning curves of all stages",
-        "A panel a stage, a line a training: its loss as metrics.jsonl has it, of {of} trainings.",
+        "A panel a stage, a line a training: its loss as metrics.jsonl has it, of {curves} trainings.",
+    ),
+    "targets": (
+        "Measured return over target return",
+        "A panel a scenario, a line a policy, with standard errors over episodes; on a dashed diagonal a policy brings "
+        "what it is asked for, a star is the target that it is evaluated with. Of {inspections} inspections.",
+    ),
+    "codes": (
+        "Use of the codebook by scale",
+        "The share of the codes that each scale uses, and their perplexity, coarse to fine; a colour a policy, of "
+        "{inspections} inspections.",
     ),
 }
 """Caption and description of the report's pictures, in the order of the page."""
@@ -65,14 +78,23 @@ def pictures(runs: Runs) -> list[Picture]:
         "fields": bool(set(swept) - {"variant"}),
         "budget": len(trials) > 1,
         "curves": any("loss" in row for rows in runs.curves.values() for row in rows),
+        "targets": bool(runs.inspections),
+        "codes": bool(runs.inspections),
     }
-    drawn, known = len(runs.curves), len(runs.files.curves)
-    of = f"{drawn} of {known}" if drawn < known else f"all {drawn}"
-    return [
-        Picture(as_data_uri(VIEWS[kind](runs)), alt.format(of=of), caption)
-        for kind, (caption, alt) in WORDS.items()
-        if is_there[kind]
-    ]
+    of = {
+        "curves": _share(runs.curves, runs.files.curves),
+        "inspections": _share(runs.inspections, runs.files.inspections),
+    }
+    drawn = []
+    for kind, (caption, alt) in WORDS.items():
+        if is_there[kind]:
+            with suppress(MageError):  # an inspection may be of no target, or no codebook
+                drawn.append(Picture(as_data_uri(VIEWS[kind](runs)), alt.format(**of), caption))
+    return drawn
+
+
+def _share(drawn: Sized, known: Sized) -> str:
+    return f"{len(drawn)} of {len(known)}" if len(drawn) < len(known) else f"all {len(drawn)}"
 
 
 def as_data_uri(figure: Figure) -> str:

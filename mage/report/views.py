@@ -34,8 +34,8 @@ from mage.words import short_name
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_CURVES = 60
-"""Trainings whose loss curves are drawn."""
+MOST_DRAWN = 60
+"""Trainings whose loss curves, or inspections, are in one picture."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,13 @@ class Runs:
 
     @property
     def curves(self) -> Mapping[str, list[dict[str, object]]]:
-        """The losses of at most `MOST_CURVES` trainings."""
-        return dict(list(self.files.curves.items())[:MOST_CURVES])
+        """The losses of at most `MOST_DRAWN` trainings."""
+        return dict(list(self.files.curves.items())[:MOST_DRAWN])
+
+    @property
+    def inspections(self) -> Mapping[str, dict[str, Any]]:
+        """Those of at most `MOST_DRAWN` policies."""
+        return dict(list(self.files.inspections.items())[:MOST_DRAWN])
 
 
 def curves(runs: Runs) -> Figure:
@@ -151,7 +156,7 @@ def tuning(runs: Runs) -> Figure:
 def targets(runs: Runs) -> Figure:
     """Measured return over the target: a panel a scenario, a line a policy, of what `mage inspect` has played."""
     scans: dict[Asked, dict[str, Any]] = {}
-    for folder, inspection in runs.files.inspections.items():
+    for folder, inspection in runs.inspections.items():
         if inspection["rollouts"]:
             task = runs.files.policies.get(folder, {}).get("task") or {}
             asked = Asked(inspection["scenario"], float(task.get("discount", 1.0)), asked_for(inspection))
@@ -162,8 +167,9 @@ def targets(runs: Runs) -> Figure:
 
 def codes(runs: Runs) -> Figure:
     """How much of its codebook each scale uses, and the perplexity of its tokens: a colour a policy."""
-    inspections = runs.files.inspections.items()
-    return draw_code_use({runs.name_of(folder): explanation_of(own).code_use for folder, own in inspections})
+    return draw_code_use(
+        {runs.name_of(folder): explanation_of(own).code_use for folder, own in runs.inspections.items()}
+    )
 
 
 def latency(runs: Runs) -> Figure:

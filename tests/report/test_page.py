@@ -16,7 +16,8 @@ import pytest
 from mage.config import make_config
 from mage.errors import MageError
 from mage.report import write_report
-from mage.report.gallery import as_data_uri
+from mage.report.gallery import WORDS, as_data_uri, pictures
+from mage.report.views import Runs
 from mage.results import write_parquet
 from mage.results.plots.scores import draw_intervals
 from tests.results.tables import results, trials
@@ -115,7 +116,7 @@ def test_headings_go_down_one_level_at_a_time(read: Read) -> None:
 
 def test_pictures_tables_and_what_scrolls_have_names(read: Read) -> None:
     pictures = read.all("img")
-    assert len(pictures) == 5
+    assert len(pictures) == 7
     assert all(len(picture["alt"] or "") > 40 for picture in pictures)
     assert len(read.all("caption")) == len(read.all("table"))
     assert {heading["scope"] for heading in read.all("th")} == {"col", "row"}
@@ -156,12 +157,32 @@ def test_the_same_picture_is_the_same_address() -> None:
     assert one == same != other
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "drawn"),
+    [("mage", {"targets", "codes"}), ("dt", {"targets"}), ("bc", set())],
+    ids=["mage", "dt", "bc"],
+)
+def test_what_an_inspection_does_not_hold_has_no_picture(algorithm: str, drawn: set[str], tmp_path: Path) -> None:
+    write_parquet(results({0: [1.0]}), tmp_path / "episodes.parquet")
+    shutil.copy(OLD_SWEEP.parent / algorithm / "inspection.json", tmp_path)
+    captions = {picture.caption for picture in pictures(Runs(tmp_path))}
+    assert {kind for kind in ("targets", "codes") if WORDS[kind][0] in captions} == drawn
+
+
+def test_a_picture_of_some_inspections_says_of_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mage.report.views.MOST_DRAWN", 1)
+    last = pictures(Runs(OLD_SWEEP))[-1]
+    assert last.caption == WORDS["codes"][0] and last.alt.endswith("of 1 of 2 inspections.")
+
+
 def test_results_without_scores_policies_or_trials_have_a_page(tmp_path: Path) -> None:
     write_parquet(results({0: [1.0]}, normalized_score=float("nan")), tmp_path / "run" / "episodes.parquet")
     printed = run_well("results", "report", tmp_path / "run", "--to", tmp_path / "report")
     assert printed == f"report: {tmp_path}/report/index.html\n"
     read = Read((tmp_path / "report" / "index.html").read_text())
-    assert "There is nothing to draw: no score, no trial and no loss curve." in [text for _, text in read.texts]
+    assert "There is nothing to draw: no score, no trial, no loss curve and no inspection." in [
+        text for _, text in read.texts
+    ]
     with pytest.raises(MageError, match="no results at"):
         (tmp_path / "empty").mkdir()
         write_report(tmp_path / "empty", tmp_path / "report")
@@ -200,7 +221,7 @@ def test_in_a_browser_nothing_overflows_no_request_leaves_and_nothing_is_complai
         .map(one => one.outerHTML.slice(0, 80))"""
     assert shown.locator("body *:not(.scroll *):not(pre *)").evaluate_all(past_the_edge) == []
     pictures = shown.locator("img").evaluate_all("all => all.map(one => one.naturalWidth)")
-    assert len(pictures) == 5 and min(pictures) > 0
+    assert len(pictures) == 7 and min(pictures) > 0
     assert [url for url in requests if not url.startswith("data:")] == [page.as_uri()]
     assert complaints == []
     shown.keyboard.press("Tab")

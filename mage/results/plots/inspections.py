@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MOST_NAMES = 12
 """Of policies, for which there is a legend."""
+MOST_WIDTH = 9.0
+"""Inches of a panel of bars: in a wider one nobody reads the letters on a page."""
 
 
 class Asked(NamedTuple):
@@ -117,7 +119,7 @@ def draw_code_use(use: Mapping[str, Sequence[CodeUse]]) -> Figure:
         )
     scales = list(dict.fromkeys(code.scale for own in use.values() for code in own if code.scale != "all"))
     scales += ["all"] if any(code.scale == "all" for own in use.values() for code in own) else []
-    figure, (shares, perplexities) = grid(2, 3.2, width=max(3.6, 0.25 * len(scales) * len(use)))
+    figure, (shares, perplexities) = grid(2, 3.2, width=min(max(3.6, 0.25 * len(scales) * len(use)), MOST_WIDTH))
     width = 0.8 / len(use)
     for number, (name, own) in enumerate(use.items()):
         places = np.array([scales.index(code.scale) for code in own]) + width * (number - (len(use) - 1) / 2)
