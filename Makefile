@@ -26,7 +26,7 @@ TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 # Tests start hundreds of Pythons: what they import is compiled once, not by each of them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install cluster optional docs sweep test test-fast bench lint format clean
+.PHONY: help install cluster optional docs sweep test test-fast pages bench lint format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 12
@@ -59,6 +59,10 @@ test: $(INSTALLED) ## Run the checks and all tests, in two processes, or more wi
 
 test-fast: $(INSTALLED) ## Run the tests that take no more than seconds and start no Ray
 	$(PYTEST)
+
+# One process, for one Ray; what a page has sweep takes as long as it takes.
+pages: $(INSTALLED) ## Type README and docs to the end, with the sweeps that the tests end where Ray would start
+	PAGES_TO_THE_END=1 $(BIN)/pytest -p no:xdist -v -m "" --timeout 0 tests/test_pages.py tests/test_pages_on_ray.py $(ARGS)
 
 bench: $(INSTALLED) ## Measure the quick table, some minutes; fails where a figure has grown by 15 % over the committed one
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.quick $(ARGS)

@@ -7,9 +7,12 @@ What cannot is marked above its block, in comments that readers do not see:
     <!-- not trained: mage sweep -->            they end where Ray would start, with all that is checked before
     <!-- first: mage train maze2d-umaze .. -->  what another page has had typed before
 
+With PAGES_TO_THE_END=1, which `make pages` sets, `not trained` is ignored.
+
 Above text, `<!-- printed by: mage paper show --table 16 -->` names the command whose output it is, or part of it.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +23,7 @@ PAGES = {
     path.relative_to(REPOSITORY).as_posix(): path
     for path in [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 }
+TO_THE_END = os.environ.get("PAGES_TO_THE_END") == "1"
 REASONS = {
     "it installs",  # make, pip
     "it is the tests",
@@ -58,9 +62,9 @@ class Block:
         excepted = [said.partition(": ")[2] for said in self.marked("not run")]
         return not any(line.startswith(start) for start in excepted)
 
-    def is_trained(self, line: str) -> bool:
-        """Whether a line of it goes on where Ray starts."""
-        return not any(line.startswith(start) for start in self.marked("not trained"))
+    def is_trained(self, line: str = "it") -> bool:
+        """Whether it, or a line of it, goes on where Ray starts."""
+        return TO_THE_END or not any(line.startswith(start) for start in self.marked("not trained"))
 
     @property
     def runs(self) -> bool:

@@ -37,6 +37,7 @@ AT_MOST = {"episodes": 2, "seeds": 1, "report-seeds": 1, "trials": 1}
 LESS = {
     "mage sweep": {"--trials": ["1"]},
     "mage paper run": {"--scenarios": ["pen-expert"], "--algorithms": ["IQL"]},
+    "python tune/ablation.py": {"--scenarios": ["pen-expert"]},
 }
 """What a command needs to be small that does not say how many, or which."""
 STEPS = 8
@@ -92,7 +93,7 @@ class Reader:
         """A Python block, as a file of its own."""
         code = re.sub(r"\b(episodes|seeds|trials)=\d+", lambda found: f"{found[1]}={AT_MOST[found[1]]}", block.text)
         self.patch.setattr(sys, "argv", ["page.py"])
-        with where_ray_starts(goes_on=not block.marked("not trained")):
+        with where_ray_starts(goes_on=block.is_trained()):
             exec(compile(code, "page.py", "exec"), {"__name__": "__main__", "__doc__": "Of a page."})
 
 

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.pages import PAGES, blocks
+from tests.pages import PAGES, TO_THE_END, blocks
 from tests.reader import read, records
 
 pytestmark = pytest.mark.slow
 
-ON_RAY = ("README.md", "docs/algorithms.md", "docs/quick-start.md")
+ON_RAY = {"README.md", "docs/algorithms.md", "docs/quick-start.md"}
 """Those that train a trial, or on workers."""
+if TO_THE_END:
+    ON_RAY |= {page for page in PAGES if any(block.marked("not trained") for block in blocks(PAGES[page]))}
 OTHERS = [page for page in PAGES if page not in ON_RAY and any(block.runs for block in blocks(PAGES[page]))]
 
 

@@ -16,7 +16,7 @@ def data(tiny_maze_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return records(tiny_maze_root, tmp_path_factory.mktemp("minari"))
 
 
-@pytest.mark.parametrize("page", ON_RAY)
+@pytest.mark.parametrize("page", sorted(ON_RAY))
 def test_a_page_can_be_typed(
     page: str, data: Path, ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
