@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from mage.errors import MageError
-from mage.words import reason_of
 
 
 def plot(
@@ -52,7 +47,9 @@ def video(
     every: Annotated[int, typer.Option(min=1, help="Show one of so many steps.")] = 1,
 ) -> None:
     """Play a recorded episode again and film it, without a display; MP4 needs `pip install "mage-rl[video]"`."""
-    _draw_without_a_display()
+    from mage.evaluation.headless import draw_without_a_display
+
+    draw_without_a_display()
     from mage.evaluation.video import film
 
     played = film(run, to, episode, seed, every)
@@ -61,21 +58,3 @@ def video(
     for changed in played["changed"]:
         print(f"recorded with another version: {changed}")
     print(f"video: {to}, {played['frames']} pictures")
-
-
-def _draw_without_a_display() -> None:
-    """MuJoCo draws by EGL where there is no display and nobody has said otherwise; it looks when it is imported.
-
-    Raises:
-        MageError: what it is to draw by is not installed.
-    """
-    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        os.environ.setdefault("MUJOCO_GL", "egl")
-    try:
-        import mujoco  # noqa: F401
-    except Exception as error:  # of PyOpenGL: an ImportError, or an AttributeError of a library that is not there
-        chosen = os.environ.get("MUJOCO_GL")
-        raise MageError(
-            f"MuJoCo cannot draw with MUJOCO_GL={chosen} on this machine ({reason_of(error)}); install the library "
-            "(libegl1, libosmesa6) or set MUJOCO_GL to the one that is here: egl, osmesa, or glfw with a display"
-        ) from error

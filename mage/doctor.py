@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 from mage import __version__
 from mage.errors import MageError
+from mage.words import reason_of
 
 PACKAGES = ("torch", "ray", "minari", "gymnasium-robotics", "mujoco", "numpy", "pandas", "optuna")
 LEAST_FREE = 2 * 10**9
@@ -122,23 +124,15 @@ def look_at_mujoco() -> str:
 
 
 def look_at_rendering() -> str:
-    """That it draws without a display, which videos need, and nothing else does."""
-    import gymnasium as gym
+    """That it draws without a display, as `mage results video` does and nothing else, in a process that may abort."""
+    from mage.evaluation.headless import draw_once
 
-    from mage.data.environments import register_environments
-
-    register_environments()
     try:
-        with (
-            warnings.catch_warnings(action="ignore"),
-            gym.make("AdroitHandDoor-v1", render_mode="rgb_array") as environment,
-        ):
-            environment.reset(seed=0)
-            shape = getattr(environment.render(), "shape", None)
-    except Exception as error:  # of MuJoCo, GLFW or OpenGL
-        hint = "set MUJOCO_GL=egl or MUJOCO_GL=osmesa; only videos need pictures"
-        raise MageError(f"no pictures without a display: {hint} ({error})") from None
-    return f"pictures of {shape}"
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+            return process.submit(draw_once).result()
+    except Exception as error:  # of MuJoCo, GLFW or OpenGL, or that the process has ended
+        hint = "" if isinstance(error, MageError) else "; set MUJOCO_GL=egl or MUJOCO_GL=osmesa"
+        raise MageError(f"no pictures, which only videos need: {reason_of(error)}{hint}") from None
 
 
 LOOKS: dict[str, Callable[[], str]] = {
