@@ -38,6 +38,7 @@ LESS = {
     "mage sweep": {"--trials": ["1"]},
     "mage paper run": {"--scenarios": ["pen-expert"], "--algorithms": ["IQL"]},
     "python tune/ablation.py": {"--scenarios": ["pen-expert"]},
+    "python tune/sweep_departures.py": {"--seeds": ["1"], "--variants": ["I(Z)", "decremented target"]},
 }
 """What a command needs to be small that does not say how many, or which."""
 STEPS = 8
