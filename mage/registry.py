@@ -14,7 +14,7 @@ import importlib.util
 import os
 import pkgutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -138,6 +138,32 @@ def folder_of(name: str) -> str | None:
         return None
     place = Path(module.__file__).absolute().parent
     return str(place.parent if hasattr(module, "__path__") else place)
+
+
+class Folder:
+    """Of modules; where it is unpickled, Python looks there."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return look_in, (self.path,)
+
+
+def told_where(reduced: str | tuple[Any, ...], name: str) -> str | tuple[Any, ...]:
+    """What `__reduce_ex__` gives of an instance of an algorithm's class, with the folder of the class before it.
+
+    So a Ray that has been started before this process knew of the folder finds the class, too.
+    """
+    folder = folder_of(name)
+    if folder is None or isinstance(reduced, str):
+        return reduced
+    make, arguments, *state = reduced
+    return (_made, (Folder(folder), make, arguments), *state)
+
+
+def _made(_: None, make: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+    return make(*arguments)
 
 
 def checked(found: Any, name: str) -> type[Algorithm[Any]]:

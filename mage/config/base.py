@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, SupportsIndex
 
 from pydantic import model_validator
 
+from mage import registry
 from mage.config.fields import Component, EvaluationConfig, TrainingConfig
 
 
@@ -24,6 +25,9 @@ class AlgorithmConfig(Component):
 
     own_target_rule: ClassVar[Literal["constant", "decremented"]] = "constant"
     """What becomes of the target return from step to step, unless `evaluation.target_return_rule` says otherwise."""
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        return registry.told_where(super().__reduce_ex__(protocol), self.algorithm)
 
     @property
     def stages(self) -> tuple[str, ...]:

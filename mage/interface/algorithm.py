@@ -19,11 +19,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, SupportsIndex, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from mage import registry
 from mage.config.base import AlgorithmConfig
 from mage.data.steps import Steps
 from mage.data.trajectories import Statistics
@@ -129,6 +130,9 @@ class Algorithm(nn.Module, ABC, Generic[C]):
         ):
             both = torch.cat([torch.from_numpy(returns), torch.from_numpy(observations)])
             self.register_buffer(name, both, persistent=False)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        return registry.told_where(super().__reduce_ex__(protocol), self.config.algorithm)
 
     @property
     def asks(self) -> Literal["return", "advantage"] | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import typer
+from ray import cloudpickle
 
 import mage
 from mage import cli, registry
@@ -141,6 +142,24 @@ def test_a_class_in_a_file_is_trained_on_ray_as_it_is_once_moved_in_and_loaded_w
     with pytest.raises(MageError, match="my_cql:ConservativeQLearning, which is not installed"):
         run("evaluate", outside)
     run("evaluate", outside, "--episodes", "2", "--algorithm", mine)
+
+
+@pytest.mark.slow
+def test_a_policy_of_a_class_in_a_file_is_unpickled_where_nobody_knows_of_the_file(
+    tiny_maze_here: Path, tmp_path: Path, forgotten: None
+) -> None:
+    mine = moved_out(tmp_path / "mine")
+    small = ["cql.hidden_dim=16", "training.critic.steps=8", "training.critic.batch_size=8"]
+    sets = [word for override in small for word in ("--set", override)]
+    run("train", "maze2d-umaze", "--algorithm", mine, "--out", str(tmp_path / "run"), *sets)
+    policy = mage.load_policy(tmp_path / "run")
+    sent = [cloudpickle.dumps(value) for value in (policy, policy.config)]  # for actors, and for trials of a sweep
+    for pickled in sent:
+        sys.path.remove(str(tmp_path / "mine"))
+        del sys.modules["my_cql"]
+        received = cloudpickle.loads(pickled)
+        assert "my_cql" in sys.modules
+        assert getattr(received, "config", received).hash() == policy.config.hash()
 
 
 def test_a_name_read_from_disk_imports_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
