@@ -35,6 +35,7 @@ from tests.pages import REPOSITORY, Block, blocks
 
 AT_MOST = {"episodes": 2, "seeds": 1, "report-seeds": 1, "trials": 1}
 LESS = {
+    "mage sweep maze2d-umaze --algorithm mine/my_cql.py": {"--trials": ["1"], "--set": ["training.critic.steps=8"]},
     "mage sweep": {"--trials": ["1"]},
     "mage paper run": {"--scenarios": ["pen-expert"], "--algorithms": ["IQL"]},
     "python tune/ablation.py": {"--scenarios": ["pen-expert"]},
