@@ -58,7 +58,8 @@ def test_a_sweep_under_way_comes_home_from_the_head_without_its_checkpoints(head
     code, told = head.pull("~/runs/maze", here)
     assert code == 0, told
     assert sorted(path.relative_to(here).as_posix() for path in here.rglob("*") if path.is_file()) == RESULTS_OF_HALF
-    assert {path.name for path in (here / "maze2d-umaze").iterdir()} == {"episodes", "policies", "status.json"}
+    top = {path.name for path in (here / "maze2d-umaze").iterdir()}
+    assert top == {"episodes", "policies", "status.json", "optuna.journal"}
     assert "2 of 6 trials finished, 1 stopped early, 1 failed, 1 running, 1 left" in told
     assert told.splitlines()[-1] == f"{len(RESULTS_OF_HALF)} file(s) copied to {here}"
     new = finish_another(head.run)
