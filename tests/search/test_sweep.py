@@ -98,7 +98,7 @@ def check_fresh_seeds(told: str, out: Path, trials: pd.DataFrame) -> None:
     assert chosen["fresh_mean"] == pytest.approx(fresh["normalized_score"].mean())
     assert set(mage.results.load(out)["training_seed"]) == {0, 1}
     assert len(mage.results.load_trials(out)) == 2
-    shown = run_well("paper", "show", "--table", "17", "--chosen", str(out), "--as", "csv")
+    shown = run_well("paper", "show", "--table", "17", "--chosen", str(out))
     assert f"MAGE on maze2d-umaze is the best of {chosen['trials']} trials" in shown
     assert "done before, kept" in told and str(out / "fresh_seeds" / "chosen.parquet") in told
 
