@@ -11,7 +11,6 @@ import pandas as pd
 from mage import registry
 from mage.errors import MageError
 from mage.files import write_text
-from mage.paper.chosen import Chosen, read_chosen
 from mage.paper.formats import FORMATS
 from mage.paper.layouts import Layout, get_layouts
 from mage.paper.measurements import REPLICATE_COLUMNS, Found, scores, times
@@ -21,6 +20,7 @@ from mage.paper.plan import plan as plan_sweep
 from mage.paper.printed import MARK, Printed, fill
 from mage.paper.script import ABLATION, TIMES, measure, settings_of
 from mage.paper.tables import AblationTable, get_tables, narrowed
+from mage.paper.tuned import Tuned, read_tuned
 from mage.results.costs import costs
 from mage.results.published import SEEDS, algorithms_by_method, reconstructions
 from mage.results.published import published as published_results
@@ -93,7 +93,7 @@ def printed(numbers: Sequence[str | int], out: Path | None = None, sweeps: Seque
     layouts = get_layouts(numbers)
     if out is not None:
         ABLATION.check_there(out)
-    tuned, tables = read_chosen(sweeps), list(zip(layouts, get_tables(numbers), strict=True))
+    tuned, tables = read_tuned(sweeps), list(zip(layouts, get_tables(numbers), strict=True))
     if sweeps and all(tuned.of(*_cells(layout, table)).replicates.empty for layout, table in tables):
         where = ", ".join(f"{method} on {scenario}" for scenario, method in tuned.notes)
         raise MageError(f"what was chosen, {where}, stands in none of the tables {', '.join(map(str, numbers))}")
@@ -115,7 +115,7 @@ def _missing() -> set[str]:
     return set(algorithms_by_method().values()) - set(registry.names())
 
 
-def _printed(layout: Layout, table: AblationTable, out: Path | None, tuned: Chosen) -> Printed:
+def _printed(layout: Layout, table: AblationTable, out: Path | None, tuned: Tuned) -> Printed:
     found = _found(_with_others(table), out) if out else None
     replicates = tuned.in_place(pd.DataFrame(columns=REPLICATE_COLUMNS) if found is None else found.replicates)
     if table.published_as:

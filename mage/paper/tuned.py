@@ -22,7 +22,7 @@ from mage.results.published import algorithms_by_method
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Tuned:
     """What is there of tuned methods.
 
     Attributes:
@@ -33,11 +33,11 @@ class Chosen:
     replicates: pd.DataFrame
     notes: dict[tuple[str, str], str]
 
-    def of(self, scenarios: Sequence[str], methods: Sequence[str]) -> Chosen:
+    def of(self, scenarios: Sequence[str], methods: Sequence[str]) -> Tuned:
         """Of these alone."""
         own = self.replicates["scenario"].isin(scenarios) & self.replicates["variant"].isin(methods)
         cells = {(scenario, method) for scenario in scenarios for method in methods}
-        return Chosen(self.replicates[own], {cell: note for cell, note in self.notes.items() if cell in cells})
+        return Tuned(self.replicates[own], {cell: note for cell, note in self.notes.items() if cell in cells})
 
     def in_place(self, replicates: pd.DataFrame) -> pd.DataFrame:
         """Measured rows, in which these take the place of those of the same cells."""
@@ -46,7 +46,7 @@ class Chosen:
         return stacked([others, self.replicates])
 
 
-def read_chosen(sweeps: Sequence[Path]) -> Chosen:
+def read_tuned(sweeps: Sequence[Path]) -> Tuned:
     """What sweeps have chosen, and measured with `--report-seeds`.
 
     Raises:
@@ -69,7 +69,7 @@ def read_chosen(sweeps: Sequence[Path]) -> Chosen:
             own = results[(results["scenario"] == scenario) & (results["config_hash"] == row["config_hash"])]
             frames.append(per_seed(own).assign(scenario=scenario, variant=method))
             notes[scenario, method] = _note(row, method)
-    return Chosen(stacked(frames), notes)
+    return Tuned(stacked(frames), notes)
 
 
 def stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
