@@ -3,9 +3,10 @@
     python -m benchmarks.rivals --dataset-namespace local --out runs/rivals
 
 A training and its evaluation are the two commands of `mage` that a user would type, in processes of their own: their
-CPU seconds and peak memory are what the system counted for them. What is measured already is not measured again, so
-that one table can be filled over many runs, cheapest algorithms first. `--csv FILE` writes the raw rows, and `--costs`
-what `mage algorithms NAME` says of costs: of seed 0, from trainings that nothing interrupted.
+CPU seconds and peak memory are what the system counted for them. What is measured already, in the folder or among the
+raw rows of `--csv FILE`, is not measured again, so that one table can be filled over many runs and machines, cheapest
+algorithms first. `--costs` keeps what `mage algorithms NAME` says of costs: of seed 0, from trainings that nothing
+interrupted.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import subprocess
 import sys
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,7 @@ SCENARIOS = (
     "antmaze-umaze-play",
 )
 
+CELL = ["seed", "algorithm", "scenario"]
 COSTS = Path(mage.__file__).parent / "results" / "measured_costs.csv"
 
 
@@ -68,17 +71,21 @@ def main() -> None:
     parser.add_argument("--dataset-namespace", metavar="NAME")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--episodes", type=int, default=50)
-    parser.add_argument("--csv", type=Path, metavar="FILE")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="raw rows: what it has is kept, what is new is added")
     parser.add_argument("--costs", action="store_true", help="keep what was measured for `mage algorithms`")
     parser.add_argument("--table-only", action="store_true", help="measure nothing")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     options = parser.parse_args()
+    kept = pd.read_csv(options.csv) if options.csv and options.csv.is_file() else pd.DataFrame(columns=CELL)
+    known = set(kept[CELL].itertuples(index=False, name=None))
     if not options.table_only:
-        for seed in range(options.seeds):
-            for algorithm in options.algorithms:
-                for scenario in options.scenarios:
-                    measure(algorithm, scenario, seed, options)
-    rows = pd.DataFrame([json.loads(file.read_text()) for file in sorted(options.out.glob("*/*/*/measured.json"))])
+        for cell in product(range(options.seeds), options.algorithms, options.scenarios):
+            if cell not in known:
+                measure(*cell, options)
+    measured = [json.loads(file.read_text()) for file in sorted(options.out.glob("*/*/*/measured.json"))]
+    if kept.empty and not measured:
+        parser.error(f"nothing is measured in {options.out}: run it without --table-only")
+    rows = pd.concat([kept, pd.DataFrame(measured)]).drop_duplicates(CELL, keep="last").sort_values(CELL)
     rows["said"] = rows["said"].where(rows["mean"].isna())  # else it is where the episodes are
     if options.csv:
         rows.to_csv(options.csv, index=False, float_format="%.6g")
@@ -88,7 +95,7 @@ def main() -> None:
     print(markdown(table(rows)))
 
 
-def measure(algorithm: str, scenario: str, seed: int, options: argparse.Namespace) -> None:
+def measure(seed: int, algorithm: str, scenario: str, options: argparse.Namespace) -> None:
     """Trains and plays one policy, and writes what that took and gave to `measured.json`, once."""
     folder = options.out / algorithm / scenario / f"seed-{seed}"
     if (folder / "measured.json").is_file():
