@@ -106,12 +106,17 @@ def by_reference(policy: Policy) -> Policy:
     return plain
 
 
-def in_8_bits(policy: Policy) -> Policy:
-    """The same networks, acting with `policy.weights: int8`."""
+def acting_with(policy: Policy, *overrides: str) -> Policy:
+    """The same networks, acting with some fields changed."""
     changed = copy.copy(policy)
     changed.agent = copy.copy(policy.agent)
-    changed.agent.config = make_config(policy.config.model_dump(mode="json"), ["policy.weights=int8"])
+    changed.agent.config = make_config(policy.config.model_dump(mode="json"), overrides)
     return changed
+
+
+def in_8_bits(policy: Policy) -> Policy:
+    """Acts with weights in 8 bits."""
+    return acting_with(policy, "policy.weights=int8")
 
 
 def scores(folder: Path) -> dict[str, Any]:
