@@ -133,6 +133,9 @@ def train_with_ray(
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "86400")
     # a process a group that only logs that a cloud will take a node away; checkpoints come often enough without it
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+    # a class of the user's is imported here, where its configuration may have come from another process: its folder
+    # is then known, for the workers, and its policies can be read
+    registry.get(config.algorithm)
     job = WorkerJob(
         trajectories,
         config.model_dump(mode="json"),
