@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ARGS ?=
-JOBS ?= 2
+JOBS ?= 3
 CLOUD ?=
 CUDA ?=
 
@@ -52,7 +52,7 @@ sweep: $(INSTALLED) ## Run the small maze sweep; pass options with ARGS="--trial
 	$(BIN)/python tune/sweep_maze2d.py --preset cpu $(ARGS)
 
 # mypy has a core nearly to itself while the tests of Ray wait for processes; what the checks say comes last.
-test: $(INSTALLED) ## Run the checks and all tests, in two processes, or more with JOBS=4
+test: $(INSTALLED) ## Run the checks and all tests, in three processes, or as many as JOBS says
 	@checks=$$(mktemp); $(MAKE) --no-print-directory lint >$$checks 2>&1 & lint=$$!; failed=0; \
 	$(PYTEST) -m "" || failed=1; \
 	wait $$lint || failed=1; cat $$checks; rm $$checks; exit $$failed

@@ -34,7 +34,7 @@ TUNE = Path(__file__).parents[2] / "tune"
 HELD = str(Path(__file__).with_name("held.py")) + ":HeldMage"
 MAGE = [str(TUNE / "compare_algorithms.py"), "--variants", "mage", "--algorithm", HELD]
 # two seeds: the second is not there yet when the first is killed
-OPTIONS = ["--scenarios", "maze2d-umaze", "--seeds", "2", "--episodes", "10", "--address", "local"]
+OPTIONS = ["--scenarios", "maze2d-umaze", "--seeds", "2", "--episodes", "10", "--actors", "1", "--address", "local"]
 STEPS, CHECKPOINT = 60, 20
 CHANGES = [
     *SMALL,
