@@ -42,7 +42,7 @@ def compared(folder: Path, episodes: int) -> dict[str, Any]:
     policy = load_policy(folder)
     plain = acting_with(policy, *UNGUIDED[policy.algorithm])
     guided, unguided = (evaluate_policies([each], episodes).set_index("episode") for each in (policy, plain))
-    gain = guided["return"] - unguided["return"]
+    gain = (guided["return"] - unguided["return"]).to_numpy(float)
     return {
         "scenario": policy.task.scenario,
         "algorithm": policy.algorithm,
@@ -50,7 +50,7 @@ def compared(folder: Path, episodes: int) -> dict[str, Any]:
         "return": float(guided["return"].mean()),
         "unguided": float(unguided["return"].mean()),
         "gain": float(gain.mean()),
-        "+-": float(gain.sem()),
+        "+-": float(gain.std(ddof=1) / len(gain) ** 0.5),
         "success %": 100 * float(guided["success"].astype(float).mean()),
         "unguided %": 100 * float(unguided["success"].astype(float).mean()),
     }

@@ -2,8 +2,10 @@
 
     python -m benchmarks.scaling costs
     python -m benchmarks.scaling trials --trials 200 --out runs/scaling
+    python -m benchmarks.scaling proposals --trials 1000
 
-The training is next to nothing, so what is measured is all the rest.
+The training is next to nothing, so what is measured is all the rest; `proposals` trains nothing at all: scores are
+drawn, and what is measured is Optuna's search with its journal.
 """
 
 from __future__ import annotations
@@ -39,19 +41,20 @@ SAMPLE_SECONDS = 5.0
 
 
 def main() -> None:
-    """One of the two measurements."""
+    """One of the measurements."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("measure", choices=["costs", "trials"])
+    parser.add_argument("measure", choices=["costs", "trials", "proposals"])
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=3, help="of each cost; the median is shown")
     parser.add_argument("--out", type=Path, default=Path("runs/scaling"), help="run directory of the trials")
     parser.add_argument("--resume", action="store_true", help="go on with the trials in --out")
     arguments = parser.parse_args()
-    table = (
-        costs(arguments.repeats)
-        if arguments.measure == "costs"
-        else trials(arguments.trials, arguments.out, arguments.resume)
-    )
+    if arguments.measure == "costs":
+        table = costs(arguments.repeats)
+    elif arguments.measure == "trials":
+        table = trials(arguments.trials, arguments.out, arguments.resume)
+    else:
+        table = proposals(arguments.trials)
     print("\n".join([*environment_lines(), "", markdown(table)]))
 
 
@@ -129,6 +132,32 @@ def trials(count: int, out: Path, resume: bool) -> pd.DataFrame:
     frame.to_parquet(out / "memory.parquet")
     marks = np.arange(count // 10, count + 1, count // 10)
     return frame.iloc[frame["trials done"].searchsorted(marks).clip(max=len(frame) - 1)].round(0)
+
+
+def proposals(count: int) -> pd.DataFrame:
+    """CPU milliseconds of a proposal and of hearing its score, and what the process holds, as the study grows."""
+    from mage.search.journal import RunJournal
+    from mage.search.proposals import make_search
+    from mage.search.space import space_of, starting_point, to_tune
+    from mage.search.trial import METRIC
+
+    space = space_of("mage") | {"training.transformer.learning_rate": {"low": 1e-5, "high": 1e-2, "log": True}}
+    rng, rows = np.random.default_rng(0), []
+    with tempfile.TemporaryDirectory() as folder:
+        RunJournal.folder = Path(folder)
+        search = make_search("proposals", starting_point(space, load_config("cpu")), seed=0)
+        search.set_search_properties(METRIC, "max", to_tune(space))
+        for number in range(count):
+            trial, began = f"{number:08x}", time.process_time()
+            proposed = search.suggest(trial)
+            suggested = time.process_time()
+            score = -abs(np.log10(proposed["training.transformer.learning_rate"]) + 3) + 0.1 * rng.standard_normal()
+            search.on_trial_complete(trial, {METRIC: score})
+            told = time.process_time()
+            rows.append((number + 1, 1e3 * (suggested - began), 1e3 * (told - suggested), megabytes(psutil.Process())))
+    frame = pd.DataFrame(rows, columns=["trials", "ms a proposal", "ms a score", "MB"])
+    tenths = np.arange(len(frame)) * 10 // len(frame)
+    return frame.groupby(tenths).agg({"trials": "max", "ms a proposal": "median", "ms a score": "median", "MB": "max"})
 
 
 def sample(samples: list[dict[str, float]], episodes: Path, done: threading.Event) -> None:

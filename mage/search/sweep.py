@@ -17,14 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pandas as pd
 import ray
-from optuna.storages import JournalStorage
 from ray import tune
 from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback
-from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
-from ray.tune.search import Searcher
 
 from mage.data.environments import check_evaluation
 from mage.data.precision import notes_on
@@ -39,16 +35,17 @@ from mage.results import load, load_trials, plot_parameters, write_parquet
 from mage.results.plots.variants import plot_variants
 from mage.results.status import read_status, write_status
 from mage.search.concurrency import FollowsCluster, NamedTrials, ProposedTrials, Recount
-from mage.search.journal import TUNE, JournalSearch, RunJournal, can_go_on, mend_journal
+from mage.search.journal import TUNE, can_go_on, mend_journal
 from mage.search.placement import SweepPlacement, alive_nodes, fit_to_cluster, trials_at_once
 from mage.search.plan import Plan, make_plan
 from mage.search.progress import Progress, watched_by
+from mage.search.proposals import make_scheduler, make_search
 from mage.search.settings import SweepSettings, check_directory, claim_directory
 from mage.search.side_by_side import run_side_by_side
-from mage.search.space import Space, starting_point, to_tune
+from mage.search.space import starting_point, to_tune
 from mage.search.study import JOURNAL
 from mage.search.tables import ended_trials, gather_results, gather_trials
-from mage.search.trial import METRIC, TIME, VARIANT, TrialSettings, drop_checkpoints, run_trial
+from mage.search.trial import METRIC, VARIANT, TrialSettings, drop_checkpoints, run_trial
 from mage.training.disk import check_room
 from mage.training.ray_death import ends_with_ray
 from mage.training.ray_start import start_ray
@@ -268,33 +265,13 @@ def _tuner(name: str, settings: SweepSettings, shared: TrialSettings, say: Say) 
         tried: dict[str, Any] = {VARIANT: tune.grid_search(list(shared.variants or ()))}
         every_one = tune_config(search_alg=NamedTrials())
         return tune.Tuner(trainable, param_space=tried, tune_config=every_one, run_config=run_config)
+    search = make_search(name, starting_point(settings.space, shared.config), settings.search_seed)
     proposed = tune_config(
         num_samples=settings.trials,
-        search_alg=ProposedTrials(_searcher(name, settings, settings.space, shared), FollowsCluster.limit()),
-        scheduler=_scheduler(settings.evaluations),
+        search_alg=ProposedTrials(search, FollowsCluster.limit()),
+        scheduler=make_scheduler(settings.evaluations),
     )
     return tune.Tuner(trainable, param_space=to_tune(settings.space), tune_config=proposed, run_config=run_config)
-
-
-def _searcher(name: str, settings: SweepSettings, space: Space, shared: TrialSettings) -> Searcher:
-    """Optuna's TPE."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    first = starting_point(space, shared.config)
-    return JournalSearch(
-        metric=METRIC,
-        mode="max",
-        points_to_evaluate=[first] if first else None,
-        seed=settings.search_seed,
-        study_name=name,
-        storage=JournalStorage(RunJournal()),
-    )
-
-
-def _scheduler(evaluations: int) -> TrialScheduler:
-    """ASHA over the intermediate evaluations; at each, the worst third of the trials so far ends."""
-    if not evaluations:
-        return FIFOScheduler()
-    return ASHAScheduler(time_attr=TIME, max_t=evaluations + 1, grace_period=1, reduction_factor=1.5)
 
 
 def _plot(trials: pd.DataFrame, path: Path) -> None:
