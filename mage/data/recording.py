@@ -52,7 +52,14 @@ class MeanReturns(NamedTuple):
 
     @classmethod
     def of(cls, data: Sequence[Rewarded], random: Sequence[Rewarded], controller: Sequence[Rewarded]) -> Self:
-        return cls(*map(_mean_return, (data, random, controller)))
+        """Those of played episodes; MageError where they leave no scale for scores."""
+        returns = cls(*map(_mean_return, (data, random, controller)))
+        if returns.controller == returns.random:
+            raise MageError(
+                f"In {len(controller)} reference episodes the controller gets no more than random actions do "
+                f"({returns.random:g}), so nothing can be scored by them; play more reference episodes."
+            )
+        return returns
 
     @property
     def reference_scores(self) -> tuple[float, float]:

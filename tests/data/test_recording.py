@@ -60,6 +60,12 @@ def test_the_datas_score_lies_between_those_of_its_references() -> None:
     }
 
 
+def test_references_that_get_the_same_leave_no_scale() -> None:
+    paid, unpaid = [Paid(np.array([1.0]))], [Paid(np.array([0.0]))]
+    with pytest.raises(MageError, match=r"In 1 reference episodes .* \(0\).*; play more reference episodes"):
+        MeanReturns.of(data=paid, random=unpaid, controller=unpaid)
+
+
 @pytest.mark.parametrize("numbers", [(0, 1, None), (1, 0, 1), (1, 1, 0)])
 def test_nothing_is_recorded_with_nothing(numbers: tuple[int, int, int | None], minari_root: Path) -> None:
     with pytest.raises(MageError, match="have to be at least 1"):
