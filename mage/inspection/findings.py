@@ -106,7 +106,7 @@ def _of_feasibility(inspection: Mapping[str, Any]) -> Iterator[Finding]:
         return
     there = "" if visited is None else f"{100 - visited:.0f} % of the states it visits and "
     text = (
-        f"the target return {inspection['target_return']:.4g} is beyond the data at {there}"
+        f"the target {asked_for(inspection)} {inspection['target_return']:.4g} is beyond the data at {there}"
         f"{100 - ceiling['feasible']:.0f} % of the data's states (above the 95 % quantile of what followed there): "
         "what it does then is extrapolation"
     )

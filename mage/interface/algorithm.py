@@ -17,7 +17,7 @@ Shape suffixes: B environments (or a batch), S observation size, A action size, 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, SupportsIndex, TypeVar
 
@@ -187,6 +187,10 @@ class Algorithm(nn.Module, ABC, Generic[C]):
     def condition(self, observation_BS: Tensor, asked_B: Tensor) -> Tensor:
         """(R_t, s_t), normalised, (B, 1 + S)."""
         return (torch.cat([asked_B.unsqueeze(1), observation_BS], 1) - self.mean_Y) / self.deviation_Y
+
+    def conditions_of(self, data: Steps) -> Callable[[Tensor], Tensor]:
+        """Rows of the data -> what `condition` gives where it is asked for what they brought, (B, 1 + S)."""
+        return data.conditions
 
     @property
     def networks(self) -> dict[str, nn.Module]:

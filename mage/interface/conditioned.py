@@ -8,7 +8,7 @@ Shape suffixes: N steps of the data, B batch, S observation size, Y = 1 + S valu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal, Self, TypeVar
 
@@ -163,6 +163,10 @@ class ConditionedAlgorithm(Algorithm[C]):
     def conditions(self, data: Steps) -> Conditions:
         """(c, s) of the data's steps."""
         return Conditions(data, self.advantage)
+
+    def conditions_of(self, data: Steps) -> Callable[[Tensor], Tensor]:
+        """Rows of the data -> (c, s)."""
+        return self.conditions(data).take
 
     def advantage_stages(self, conditions: Conditions) -> Sequence[Stage]:
         """The stage that learns V, where there is one: first of all, and shared by runs that agree in it."""

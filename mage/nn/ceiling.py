@@ -1,15 +1,17 @@
-"""What the data has nearly at best done from a state: the 95 % quantile of R given s. A target above it is infeasible
-there, as far as the data knows; what a policy does that is asked for it is extrapolation.
+"""What the data has nearly at best done from a state: the 95 % quantile of R given s, or of u where that is asked for.
+A target above it is infeasible there, as far as the data knows; what a policy does that is asked for it is
+extrapolation.
 
 Learned when a training ends, on its data, and kept in `inspection.json`, so that states which a rollout visits later
 are judged without the data; and in `policy.json` of a policy that is asked for what is feasible.
 
-Shape suffixes: B batch, S observation size, Y = 1 + S values of a condition (R, s).
+Shape suffixes: B batch, S observation size, Y = 1 + S values of a condition (c, s), where c is R or u.
 """
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from typing import Any
 
 import safetensors.torch
@@ -24,21 +26,21 @@ from mage.nn.regression import HIDDEN, fit_mlp, pinball
 
 QUANTILE = 0.95
 ROUNDING = 1e-5
-"""By which an R that was cut at the quantile may lie above it, in deviations of R."""
+"""By which a c that was cut at the quantile may lie above it, in deviations of c."""
 
 
 class Ceiling:
-    """s -> the 95 % quantile of R, both normalised."""
+    """s -> the 95 % quantile of c, both normalised."""
 
     def __init__(self, network: MLP) -> None:
         self.network = network
 
     @classmethod
-    def learn(cls, data: Steps) -> Ceiling:
-        """By quantile regression on all steps, in about a second."""
+    def learn(cls, data: Steps, conditions: Callable[[Tensor], Tensor]) -> Ceiling:
+        """By quantile regression on all steps, in about a second. `conditions` has (c, s) of rows of the data."""
 
         def take(rows_B: Tensor) -> tuple[Tensor, Tensor]:
-            condition_BY = data.conditions(rows_B)
+            condition_BY = conditions(rows_B)
             return condition_BY[:, 1:], condition_BY[:, :1]
 
         network = fit_mlp(take, len(data), pinball(QUANTILE), data.device)
@@ -46,12 +48,12 @@ class Ceiling:
 
     @torch.no_grad()
     def highest(self, condition_BY: Tensor) -> Tensor:
-        """The quantile at these states, (B,), normalised as R is."""
+        """The quantile at these states, (B,), normalised as c is."""
         highest_B: Tensor = self.network(condition_BY[:, 1:])[:, 0]
         return highest_B
 
     def share_feasible(self, condition_BY: Tensor) -> float:
-        """At how many of these states, in percent, R is no higher than the quantile."""
+        """At how many of these states, in percent, c is no higher than the quantile."""
         return 100.0 * float((condition_BY[:, 0] <= self.highest(condition_BY) + ROUNDING).double().mean())
 
     def to_text(self) -> str:

@@ -48,7 +48,7 @@ def inspect_training(trainer: Trainer) -> dict[str, Any]:
             "score_mean": described["normalised_return_mean"],
         },
         "targets": targets(trainer),
-        "ceiling": ceiling(trainer, policy.target_return) if policy.agent.asks == "return" else None,
+        "ceiling": ceiling(trainer, policy.target_return) if policy.agent.asks else None,
         "stages": [stage_in_brief(trainer.history, name) for name in config.stages],
         "data": policy.agent.probe(trainer.data),
         "rollouts": None,

@@ -134,8 +134,8 @@ class Trainer:
 
     @cached_property
     def ceiling(self) -> Ceiling:
-        """What the data has done at best, nearly, from a state."""
-        return Ceiling.learn(self.data)
+        """What the data has done at best, nearly, from a state, of what the policy is asked for."""
+        return Ceiling.learn(self.data, self.agent.conditions_of(self.data))
 
     def save(self, folder: Path) -> None:
         """Writes a checkpoint from which `load` goes on: safetensors and JSON."""

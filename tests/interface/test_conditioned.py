@@ -12,6 +12,7 @@ import torch
 from mage.config import make_config
 from mage.data.trajectories import Trajectories
 from mage.evaluation.episodes import evaluate_policies
+from mage.inspection.findings import findings
 from mage.interface import Policy
 from mage.interface.conditioned import ConditionedAlgorithm, Conditions
 from mage.interface.policy import load_policy
@@ -102,6 +103,21 @@ def test_the_target_is_a_quantile_of_the_datas_advantages(algorithm: str, small:
     assert asked == [agent.target_advantage(quantile) for quantile in (0.02, 0.25, 0.5, 0.75, 0.9, 1.0)]
     low, high = (play(policy, targets=np.full(3, target)) for target in (-3.0, 3.0))
     assert not np.array_equal(low, high)
+
+
+@every_algorithm
+def test_what_is_asked_for_is_judged_by_the_advantages_from_there(algorithm: str, small: Sequence[str]) -> None:
+    trained = trainer(algorithm, small)
+    known, ceiling = agent_of(trained).conditions(trained.data), trained.ceiling
+    condition_BY = known.take(known.returns.known)
+    assert ceiling.share_feasible(condition_BY) == pytest.approx(95, abs=4)
+    told = inspect_training(trained)["ceiling"]
+    assert told is not None
+    asked_B = torch.full((len(condition_BY), 1), trained.policy().target_return)
+    expected = ceiling.share_feasible(torch.cat([asked_B, condition_BY[:, 1:]], 1))
+    assert told["feasible"] == pytest.approx(expected, abs=10)  # of some of all states, those without a label too
+    said = [each["text"] for each in findings(inspect_training(trained) | {"ceiling": told | {"feasible": 10.0}})]
+    assert any(text.startswith("the target advantage ") and "90 % of the data's states" in text for text in said)
 
 
 @every_algorithm
