@@ -5,8 +5,8 @@
 A training and its evaluation are the two commands of `mage` that a user would type, in processes of their own: their
 CPU seconds and peak memory are what the system counted for them. What is measured already, in the folder or among the
 raw rows of `--csv FILE`, is not measured again, so that one table can be filled over many runs and machines, cheapest
-algorithms first. `--costs` keeps what `mage algorithms NAME` says of costs: of seed 0, from trainings that nothing
-interrupted.
+algorithms first. Its episodes are kept beside it (`mage paper show --results`). `--costs` keeps what `mage algorithms
+NAME` says of costs: of seed 0, from trainings that nothing interrupted.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ import pandas as pd
 import mage
 from benchmarks.table import cpu_name, environment_lines, markdown
 from mage import scenarios
-from mage.results import load, summary
+from mage.results import load, summary, write_parquet
 from mage.results.published import algorithms_by_method, published
+from mage.results.store import KEY_COLUMNS
 
 ALGORITHMS = (
     "bc",
@@ -89,10 +90,19 @@ def main() -> None:
     rows["said"] = rows["said"].where(rows["mean"].isna())  # else it is where the episodes are
     if options.csv:
         rows.to_csv(options.csv, index=False, float_format="%.6g")
+        keep_episodes(options.out, options.csv.with_suffix(".parquet"))
     if options.costs:
         costs(rows).to_csv(COSTS, index=False)
     print("\n".join(environment_lines()) + "\n")
     print(markdown(table(rows)))
+
+
+def keep_episodes(out: Path, file: Path) -> None:
+    """Adds the episodes that were played to those in a file, which `mage paper show --results FILE` reads."""
+    known = [load(place) for place in (file, out) if place.exists() and list(out.glob("*/*/*/run/episodes.parquet"))]
+    if known:
+        episodes = pd.concat(known, ignore_index=True).drop_duplicates(list(KEY_COLUMNS), keep="last")
+        write_parquet(episodes.sort_values(list(KEY_COLUMNS), ignore_index=True), file)
 
 
 def measure(seed: int, algorithm: str, scenario: str, options: argparse.Namespace) -> None:

@@ -64,11 +64,21 @@ def show_tables(
             show_default=False,
         ),
     ] = None,
+    results: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RUN...",
+            help="Trainings, sweeps, directories of them, or Parquet files of episodes, for the columns of their "
+            "algorithms; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     form: Annotated[Format, typer.Option("--as", help="In which it is written.")] = Format.md,
 ) -> None:
     """Print tables in the paper's layout: measured, and in parentheses published. Trains nothing."""
     from mage.paper.formats import FORMATS
     from mage.paper.reproduce import printed
 
-    tables = printed(table or (), as_path(out) if out else None, [as_path(sweep) for sweep in chosen or ()])
+    sweeps = [as_path(sweep) for sweep in chosen or ()]
+    tables = printed(table or (), as_path(out) if out else None, sweeps, results or ())
     print(FORMATS[form](tables), end="")

@@ -15,6 +15,7 @@ from mage.paper.formats import FORMATS
 from mage.paper.layouts import Layout, get_layouts
 from mage.paper.measurements import REPLICATE_COLUMNS, Found, scores, times
 from mage.paper.options import PaperOptions
+from mage.paper.own_runs import joined, read_runs, scores_of_runs
 from mage.paper.plan import COLUMNS, summary_of
 from mage.paper.plan import plan as plan_sweep
 from mage.paper.printed import MARK, Printed, fill
@@ -79,16 +80,20 @@ def plan(options: PaperOptions) -> tuple[pd.DataFrame, list[str]]:
     return planned, [*summary_of(planned), *notes]
 
 
-def printed(numbers: Sequence[str | int], out: Path | None = None, sweeps: Sequence[Path] = ()) -> list[Printed]:
+def printed(
+    numbers: Sequence[str | int], out: Path | None = None, sweeps: Sequence[Path] = (), results: Sequence[str] = ()
+) -> list[Printed]:
     """Tables filled with what is published and, of a run directory, with what has been measured so far.
 
     Args:
         numbers: of the tables.
         out: the run directory.
         sweeps: run directories of sweeps whose choice, measured with fresh seeds, stands in the column of its method.
+        results: other runs, or files of episodes, whose scores stand in the columns of their algorithms' methods.
 
     Raises:
-        MageError: no or unknown tables, there is no run, or it, or a sweep, is of none of a table's rows.
+        MageError: no or unknown tables, there is no run, or it, or a sweep, or all results, are of none of a table's
+            rows; a cell was measured twice.
     """
     layouts = get_layouts(numbers)
     if out is not None:
@@ -97,7 +102,14 @@ def printed(numbers: Sequence[str | int], out: Path | None = None, sweeps: Seque
     if sweeps and all(tuned.of(*_cells(layout, table)).replicates.empty for layout, table in tables):
         where = ", ".join(f"{method} on {scenario}" for scenario, method in tuned.notes)
         raise MageError(f"what was chosen, {where}, stands in none of the tables {', '.join(map(str, numbers))}")
-    return [_printed(layout, table, out, tuned.of(*_cells(layout, table))) for layout, table in tables]
+    runs = read_runs(results)
+    own = [scores_of_runs(runs, *_cells(layout, table)) for layout, table in tables]
+    if results and not any(own):
+        raise MageError(f"the runs in {', '.join(results)} stand in none of the tables {', '.join(map(str, numbers))}")
+    return [
+        _printed(layout, table, joined(_found(table, out), found), tuned.of(*_cells(layout, table)))
+        for (layout, table), found in zip(tables, own, strict=True)
+    ]
 
 
 def _cells(layout: Layout, table: AblationTable) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -115,8 +127,7 @@ def _missing() -> set[str]:
     return set(algorithms_by_method().values()) - set(registry.names())
 
 
-def _printed(layout: Layout, table: AblationTable, out: Path | None, tuned: Tuned) -> Printed:
-    found = _found(_with_others(table), out) if out else None
+def _printed(layout: Layout, table: AblationTable, found: Found | None, tuned: Tuned) -> Printed:
     replicates = tuned.in_place(pd.DataFrame(columns=REPLICATE_COLUMNS) if found is None else found.replicates)
     if table.published_as:
         replicates = replicates.assign(scenario=table.published_as)
@@ -135,8 +146,11 @@ def _printed(layout: Layout, table: AblationTable, out: Path | None, tuned: Tune
     return fill(layout, replicates, published_results(), notes, versions)
 
 
-def _found(table: AblationTable, out: Path) -> Found:
-    return times(table, out / TIMES) if table.measures == "milliseconds" else scores(table, out, whole=False)
+def _found(table: AblationTable, out: Path | None) -> Found | None:
+    if out is None:
+        return None
+    whole = _with_others(table)
+    return times(whole, out / TIMES) if table.measures == "milliseconds" else scores(whole, out, whole=False)
 
 
 def _with_others(table: AblationTable) -> AblationTable:
