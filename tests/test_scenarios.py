@@ -29,6 +29,7 @@ def test_every_scenario_of_the_papers_tables_is_known() -> None:
         "kitchen-complete",
         "maze-game",
         "maze-game-hidden",
+        "maze-game-starts",
     } | single_tasks
     count = Counter(scenarios.get(name).domain for name in scenarios.names())
     assert count == {
@@ -38,7 +39,7 @@ def test_every_scenario_of_the_papers_tables_is_known() -> None:
         "maze2d": 6,
         "locomotion": 9,
         "ogbench": 8,
-        "maze_game": 2,
+        "maze_game": 3,
     }
 
 

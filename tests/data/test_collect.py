@@ -11,7 +11,7 @@ from mage.errors import MageError
 def test_every_maze_the_game_and_the_giant_maze_have_built_in_data() -> None:
     mazes = [f"{family}-{size}" for family in ("maze2d", "multi2d") for size in ("umaze", "medium", "large")]
     giant = [f"pointmaze-giant-{kind}-v0" for kind in ("navigate", "goals")]
-    assert recordable() == [*mazes, *giant, "maze-game", "maze-game-hidden"]
+    assert recordable() == [*mazes, *giant, "maze-game", "maze-game-hidden", "maze-game-starts"]
 
 
 def test_every_scenario_with_built_in_data_has_a_recorder_and_no_other() -> None:

@@ -28,7 +28,7 @@ from mage.errors import MageError
 from mage.training.trainer import Trainer
 
 NEXT = next_cells(WALLS)
-SCENARIO, HIDDEN = "maze-game", "maze-game-hidden"
+SCENARIO, HIDDEN, STARTS = "maze-game", "maze-game-hidden", "maze-game-starts"
 DATASET = "mage/maze-game/random-v0"
 actions = st.tuples(*[st.floats(-1, 1) | st.sampled_from([-1.0, 0.0, 1.0])] * 2)
 
@@ -309,3 +309,33 @@ def test_the_hidden_game_is_the_same_game_and_does_not_tell_what_was_collected(
     start, _ = environment.reset(seed=0)
     assert start.shape == data.observation_space.shape == (4,)
     assert (floor(start[1]), floor(start[0])) == START and tuple(start[2:]) == tuple(centre(GOAL))
+
+
+def test_the_game_of_many_starts_has_the_same_data_and_an_evaluation_from_anywhere(
+    game_data: Trajectories, minari_root: Path
+) -> None:
+    RECORDER.collect(STARTS, 12, workers=1, reference_episodes=10)
+    data = load_trajectories(scenarios.get(STARTS), download=False)
+    for name in ("observations", "actions", "rewards"):
+        np.testing.assert_array_equal(getattr(data, name), getattr(game_data, name)[: len(getattr(data, name))])
+    environment = make_environment(data.task)
+    shown = np.stack([environment.reset(seed=seed)[0] for seed in [*range(50), 7]])
+    environment.close()
+    cells = {(floor(y), floor(x)) for x, y in shown[:, :2]}
+    assert len(cells) > 20
+    assert not cells & {SILVER, GOLD, GOAL}
+    assert (shown[:, 2:4] == centre(GOAL)).all()
+    np.testing.assert_array_equal(shown[-1], shown[7])
+
+
+def test_from_every_start_the_whole_game_can_be_played_in_time(minari_root: Path) -> None:
+    whole = collection.play(Job(STARTS, "whole", 0, range(60)))
+    assert {episode.rewards.sum() for episode in whole} == {3}
+    assert len({tuple(np.floor(episode.observations[0, :2])) for episode in whole}) > 15
+    assert "Evaluation has a random start and a fixed goal" in description_of(STARTS)
+    assert "Evaluation has a fixed start and a fixed goal" in description_of(SCENARIO)
+
+
+def description_of(scenario: str) -> str:
+    dataset = minari.load_dataset(RECORDER.collect(scenario, 1, workers=1, reference_episodes=1))
+    return str(dataset.storage.metadata["description"])

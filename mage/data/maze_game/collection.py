@@ -20,7 +20,14 @@ from mage.data.maze_game.environment import GOAL, GOLD, SILVER, START, STEP, WAL
 from mage.data.minari_writer import write_dataset
 from mage.data.recording import Job, Recorded, Recorder
 
-SCENARIOS = ("maze-game", "maze-game-hidden")
+_FIXED = {"start": list(START), "goal": list(GOAL)}
+EVALUATION: dict[str, dict[str, list[int]]] = {
+    "maze-game": _FIXED,
+    "maze-game-hidden": _FIXED,
+    "maze-game-starts": {"goal": list(GOAL)},
+}
+"""The cells that an evaluation of each scenario fixes; what it leaves out is drawn by the episode's seed."""
+SCENARIOS = tuple(EVALUATION)
 ACTION_NOISE_STD = 0.4
 
 Errand = Literal["silver", "gold", "goal"]
@@ -47,9 +54,9 @@ class Episode(NamedTuple):
 
 
 def environment_spec(scenario: str, fixed: bool) -> EnvSpec:
-    """The game with random start and goal, or with the fixed ones of the evaluation."""
+    """The game with random start and goal, or with those that the evaluation fixes."""
     spec = registered_spec(scenarios.get(scenario))
-    spec.kwargs |= {"start": list(START), "goal": list(GOAL)} if fixed else {}
+    spec.kwargs |= EVALUATION[scenario] if fixed else {}
     return spec
 
 
@@ -118,13 +125,14 @@ def _write(recorded: Recorded[Episode]) -> None:
     seed, episodes, returns = recorded.seed, recorded.episodes, recorded.returns
     shares = 100 * np.bincount([round(episode.rewards.sum()) for episode in episodes], minlength=4) / len(episodes)
     hidden = " The observation does not tell what has been collected." if episodes[0].observations.shape[1] == 4 else ""
+    start = "fixed" if "start" in EVALUATION[recorded.scenario] else "random"
     description = (
         f"{len(episodes)} episodes of the maze game (MAGE, Figure 3 and section B.4), recorded by MAGE on Ray (seed "
         f"{seed}): start and goal are random, the coins stay where they are. Errands along shortest paths with action "
         f"noise of standard deviation {ACTION_NOISE_STD}, then random tours; one episode in five sets out to play the "
         f"whole game.{hidden} Mean return {returns.data:.2f}; {shares[0]:.0f} % of the episodes return 0, "
-        f"{shares[1]:.0f} % 1, {shares[2]:.0f} % 2 and {shares[3]:.0f} % 3. Evaluation has a fixed start and goal, "
-        f"where random actions return {returns.random:.2f} and the noiseless controller {returns.controller:.2f}."
+        f"{shares[1]:.0f} % 1, {shares[2]:.0f} % 2 and {shares[3]:.0f} % 3. Evaluation has a {start} start and a fixed "
+        f"goal, where random actions return {returns.random:.2f} and the noiseless controller {returns.controller:.2f}."
     )
     write_dataset(
         recorded.dataset_id,
@@ -153,4 +161,4 @@ def _columns(episode: Episode) -> dict:
 
 
 RECORDER = Recorder("mixed", "whole", play, _write)
-"""Its reference scores are measured from the fixed start to the fixed goal of the evaluation, as the whole errand."""
+"""Its reference scores are measured from the start to the fixed goal of the evaluation, as the whole errand."""
