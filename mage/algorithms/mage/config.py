@@ -211,6 +211,11 @@ class InverseDynamicsStageConfig(OptionalStageConfig):
         description="scales, coarsest first, that are the window's own, the finer ones generated given them; with 0 "
         "all are, and I learns the mean action at (s_0, R_0), whatever the plan says",
     )
+    whole_windows: Annotated[bool, ADDED] = Field(
+        False,
+        description="ours: leaves out windows that run past a time limit. They repeat their last row, so that I learns "
+        "to stand still where a plan ends early, as it does before a goal",
+    )
 
 
 class MageTrainingConfig(ConditionedTrainingConfig):

@@ -56,6 +56,14 @@ class Windows:
             action_BA=self.steps.actions(indices_B),
         )
 
+    def are_whole(self, indices_B: Tensor) -> Tensor:
+        """Whether the windows at those rows, (B,), lie in their episodes, or run past a terminal state rather than past
+        a time limit, after which the episode would have gone on.
+        """
+        last_B = self.steps.last_rows(indices_B)
+        lie_in_B = indices_B + self.stride * (self.horizon - 1) <= last_B
+        return lie_in_B | (self.steps.is_terminal(last_B) > 0)
+
 
 def step_layout(sequence: str, observation_size: int, action_size: int) -> dict[str, slice]:
     """Where the return, the state and the action lie in a modelled step, for those that it holds."""

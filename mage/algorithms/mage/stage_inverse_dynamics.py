@@ -8,6 +8,9 @@ noise is another draw. Learning on generated Z teaches it what of Z to believe.
 A Z that is generated whole is a function of (s_0, R_0), whatever the data did there: the least error on it has the
 mean action at (s_0, R_0), for every plan. So that the action belongs to its plan, the coarsest `given_scales` are kept
 from the window itself and only the finer ones are generated, given them.
+
+Past the end of its episode a window repeats its last row. Before a goal that is the truth; before a time limit it is
+not, and the mean action there is to stand still. `whole_windows` leaves those out.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from mage.algorithms.mage.heard_condition import generate_guided, rows_a_plan
 from mage.algorithms.mage.sequence import Windows
 from mage.algorithms.mage.token_choice import Choice, TokenChoice, all_rows
 from mage.algorithms.mage.transformer import MultiScaleTransformer
+from mage.errors import MageError
 from mage.interface import ONE, Info, Stage, minimise
 
 LARGEST_POOL = 131_072
@@ -81,8 +85,16 @@ class InverseDynamicsLearning:
     @cached_property
     def _pool(self) -> Tensor:
         """The rows for which Z is generated."""
-        drawn = torch.randperm(len(self.data), generator=torch.Generator().manual_seed(SEED))[:LARGEST_POOL]
-        return drawn.sort().values.to(self.data.device)
+        rows = torch.arange(len(self.data), device=self.data.device)
+        if self.config.training.inverse_dynamics.whole_windows:
+            rows = rows[self.windows.are_whole(rows)]
+            if not len(rows):
+                raise MageError(
+                    f"training.inverse_dynamics.whole_windows: no episode has {self.windows.horizon} steps, "
+                    "autoencoder.horizon, or ends before its time limit; set it to false"
+                )
+        drawn = torch.randperm(len(rows), generator=torch.Generator().manual_seed(SEED))[:LARGEST_POOL]
+        return rows[drawn.sort().values.to(rows.device)]
 
     @cached_property
     def _read(self) -> Tensor:

@@ -1,5 +1,7 @@
 """What the autoencoder models of a window."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -76,3 +78,24 @@ def test_a_step_holds_what_the_sequence_names_in_its_order(sequence: str) -> Non
     for name, part in layout.items():
         np.testing.assert_array_equal(batch.trajectory_BHX[:, 0, part], values[name])
     np.testing.assert_array_equal(batch.condition_BY, np.concatenate([values["return"], values["state"]], 1))
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.booleans()), min_size=1, max_size=6),
+    st.integers(2, 6),
+    st.integers(1, 3),
+)
+def test_whole_are_the_windows_that_no_time_limit_cuts(
+    episodes: list[tuple[int, bool]], horizon: int, stride: int
+) -> None:
+    lengths, terminal = zip(*episodes, strict=True)
+    trajectories = dataclasses.replace(make_trajectories(list(lengths)), terminations=np.array(terminal))
+    made = windows(trajectories, horizon)
+    made.stride = stride
+    rows = torch.arange(len(made))
+    is_cut = [
+        not terminal[episode] and row + stride * (horizon - 1) >= length
+        for episode, length in enumerate(lengths)
+        for row in range(length)
+    ]
+    assert made.are_whole(rows).tolist() == [not cut for cut in is_cut]

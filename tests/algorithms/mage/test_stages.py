@@ -17,6 +17,7 @@ from mage.algorithms.mage.stage_transformer import TransformerLearning
 from mage.algorithms.mage.token_choice import TokenChoice, all_rows, gumbel
 from mage.algorithms.mage.true_tokens import TrueTokens
 from mage.config import make_config
+from mage.errors import MageError
 from mage.interface import ONE, Stage
 from mage.training.engine import Engine
 from mage.training.trainer import Trainer
@@ -328,6 +329,24 @@ def test_i_of_the_coarsest_scale_learns_on_it_in_stage_1_and_2b(tiny_trainer: Tr
     agent = networks(tiny_trainer, *coarse)
     last = stage_2b(agent, tiny_trainer)
     torch.testing.assert_close(last.loss(INDICES, generator())[0], expected)
+
+
+def test_stage_2b_leaves_out_the_windows_that_a_time_limit_cuts_where_asked_to(tiny_trainer: Trainer) -> None:
+    all_windows = stage_2b(networks(tiny_trainer), tiny_trainer)._pool
+    assert torch.equal(all_windows, torch.arange(len(tiny_trainer.data)))
+    agent = networks(tiny_trainer, "training.inverse_dynamics.whole_windows=true")
+    kept = stage_2b(agent, tiny_trainer)._pool
+    # the U-maze's episodes all end at their time limit
+    cut = agent.config.autoencoder.horizon - 1
+    assert len(kept) == len(all_windows) - 100 * cut
+    assert bool(windows(tiny_trainer).take(kept).mask_BH.all())
+
+
+def test_stage_2b_without_a_whole_window_says_so(tiny_trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    learning = stage_2b(networks(tiny_trainer, "training.inverse_dynamics.whole_windows=true"), tiny_trainer)
+    monkeypatch.setattr(learning.windows, "horizon", 10_000)
+    with pytest.raises(MageError, match="no episode has 10000 steps"):
+        learning.loss(INDICES, generator())
 
 
 @pytest.mark.slow
