@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mage.algorithms.mage.autoencoder import Decoder
-from mage.algorithms.mage.config import TransformerConfig
+from mage.algorithms.mage.network_config import TransformerConfig
 
 
 class Adapter(nn.Module):

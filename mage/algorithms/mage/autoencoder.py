@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from mage.algorithms.mage.config import AutoencoderConfig, InverseDynamicsConfig
+from mage.algorithms.mage.network_config import AutoencoderConfig, InverseDynamicsConfig
 from mage.algorithms.mage.quantizer import MultiScaleQuantizer
 from mage.algorithms.mage.sequence import step_layout, step_size
 from mage.nn.blocks import MLP, Block, Embedding, position_parameter

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mage.algorithms.mage.config import ValueConfig
+from mage.algorithms.mage.network_config import ValueConfig
 from mage.nn.blocks import MLP
 
 

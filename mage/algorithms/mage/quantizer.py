@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mage.algorithms.mage.config import AutoencoderConfig
+from mage.algorithms.mage.network_config import AutoencoderConfig
 from mage.distributed import all_reduce, broadcast
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mage.algorithms.mage.config import AutoencoderConfig
+from mage.algorithms.mage.network_config import AutoencoderConfig
 from mage.data.steps import Steps
 from mage.interface.conditioned import Conditions
 

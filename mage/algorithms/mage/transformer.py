@@ -16,8 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mage.algorithms.mage.config import AutoencoderConfig, TransformerConfig
 from mage.algorithms.mage.heard_condition import ConditionBins
+from mage.algorithms.mage.network_config import AutoencoderConfig, TransformerConfig
 from mage.algorithms.mage.quantizer import MultiScaleQuantizer
 from mage.algorithms.mage.token_choice import Choice, TokenChoice
 from mage.nn.blocks import Block, Embedding, block_causal_mask, position_parameter

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mage.algorithms.mage.autoencoder import TrajectoryAutoencoder
-from mage.algorithms.mage.config import AutoencoderConfig, InverseDynamicsConfig, TransformerConfig
+from mage.algorithms.mage.network_config import AutoencoderConfig, InverseDynamicsConfig, TransformerConfig
 from mage.algorithms.mage.quantizer import MultiScaleQuantizer
 from mage.algorithms.mage.transformer import MultiScaleTransformer
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mage.algorithms.mage.config import AutoencoderConfig
+from mage.algorithms.mage.network_config import AutoencoderConfig
 from mage.config import field_names, load_config, make_config
 from tests.config.messages import message_of
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import distributions
 
-from mage.algorithms.mage.config import ValueConfig
 from mage.algorithms.mage.critic import Critic
+from mage.algorithms.mage.network_config import ValueConfig
 from tests.algorithms.mage.builders import random
 
 

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mage.algorithms.mage.config import AutoencoderConfig
+from mage.algorithms.mage.network_config import AutoencoderConfig
 from mage.algorithms.mage.schedule import SCHEDULES, geometric_schedule
 
 

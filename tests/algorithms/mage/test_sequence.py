@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mage.algorithms.mage.config import AutoencoderConfig
+from mage.algorithms.mage.network_config import AutoencoderConfig
 from mage.algorithms.mage.sequence import Windows, step_layout, step_size
 from mage.data.steps import Steps
 from mage.data.trajectories import Statistics, Trajectories, returns_to_go
