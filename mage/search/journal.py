@@ -66,6 +66,15 @@ class JournalSearch(OptunaSearch):
             return False
 
 
+def kept_trials(folder: Path) -> dict[str, str]:
+    """Id -> status of the trials in what Tune has last written of an experiment; none where it has written nothing."""
+    newest = max((folder / TUNE).glob("experiment_state-*.json"), default=None)
+    if newest is None:
+        return {}
+    trials = [json.loads(trial) for trial, _ in json.loads(newest.read_text())["trial_data"]]
+    return {trial["trial_id"]: trial["status"] for trial in trials}
+
+
 def can_go_on(folder: Path, is_proposed: bool, say: Say) -> bool:
     """Whether the search in a scenario's folder can be gone on with; mended where it can be.
 
@@ -138,9 +147,9 @@ def _is_readable(tune: Path) -> bool:
         stamp = newest.stem.removeprefix("experiment_state-")
         for state in [*tune.glob(f"*-{stamp}.json"), *tune.glob(f"*-{stamp}.pkl")]:
             _read(state.read_bytes())
+        return bool(kept_trials(tune.parent))  # Tune stops at one without trials
     except Exception:  # of whatever class, from a pickle that was cut
         return False
-    return True
 
 
 def _read(state: bytes) -> Any:

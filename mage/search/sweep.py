@@ -34,7 +34,7 @@ from mage.progress.watch import Watch, waiting
 from mage.results import load, load_trials, plot_parameters, write_parquet
 from mage.results.plots.variants import plot_variants
 from mage.results.status import read_status, write_status
-from mage.search.concurrency import FollowsCluster, NamedTrials, ProposedTrials, Recount
+from mage.search.concurrency import CountedTrials, FollowsCluster, NamedTrials, ProposedTrials, Recount
 from mage.search.journal import TUNE, can_go_on, mend_journal
 from mage.search.placement import SweepPlacement, alive_nodes, fit_to_cluster, trials_at_once
 from mage.search.plan import Plan, make_plan
@@ -268,7 +268,7 @@ def _tuner(name: str, settings: SweepSettings, shared: TrialSettings, say: Say) 
     search = make_search(name, starting_point(settings.space, shared.config), settings.search_seed)
     proposed = tune_config(
         num_samples=settings.trials,
-        search_alg=ProposedTrials(search, FollowsCluster.limit()),
+        search_alg=CountedTrials(ProposedTrials(search, FollowsCluster.limit())),
         scheduler=make_scheduler(settings.evaluations),
     )
     return tune.Tuner(trainable, param_space=to_tune(settings.space), tune_config=proposed, run_config=run_config)

@@ -117,12 +117,17 @@ def test_a_search_hears_again_of_a_trial_that_its_journal_knows_as_finished(fold
     assert [trial.value for trial in study.trials] == [1.0]
 
 
+def written(**statuses: str) -> str:
+    """What Tune writes of trials of these statuses."""
+    return json.dumps({"trial_data": [[json.dumps({"trial_id": k, "status": v}), ""] for k, v in statuses.items()]})
+
+
 def tune_files(folder: Path) -> Path:
     """What Tune leaves, as far as it is looked at."""
     tune = folder / TUNE
     tune.mkdir()
     (tune / "tuner.pkl").write_bytes(pickle.dumps({"search": RunJournal()}))
-    (tune / "experiment_state-2026-01-01_00-00-00.json").write_text(json.dumps({"trial_data": []}))
+    (tune / "experiment_state-2026-01-01_00-00-00.json").write_text(written(one="RUNNING"))
     (tune / "search_gen_state-2026-01-01_00-00-00.json").write_text(json.dumps({}))
     (tune / "searcher-state-2026-01-01_00-00-00.pkl").write_bytes(pickle.dumps({"journal": RunJournal()}))
     return tune
@@ -144,6 +149,13 @@ def test_a_search_that_cannot_be_read_is_set_aside_and_begins_anew(folder: Path,
     (line,) = said
     assert "begins anew" in line
     assert not can_go_on(folder, True, pytest.fail)
+
+
+def test_a_search_that_ended_before_its_first_trial_was_written_begins_anew(folder: Path) -> None:
+    (state,) = tune_files(folder).glob("experiment_state-*")
+    state.write_text(written())
+    said: list[str] = []
+    assert not can_go_on(folder, True, said.append) and "begins anew" in said[0]
 
 
 def test_a_sweep_of_variants_needs_no_journal(folder: Path) -> None:
