@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,7 +148,8 @@ def machines(folder: Path) -> Iterator[dict[str, Machine]]:
         for process in started:
             process.wait()
         if is_new:
-            mount_point.rmdir()
+            with suppress(OSError):  # another Ray has begun to use it
+                mount_point.rmdir()
 
 
 def make_keys(folder: Path) -> None:
