@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def parts(policy: Policy, episodes: int) -> tuple[float, float]:
     rollout.run(policy, range(size))  # what comes first takes longer
     for group in batches(range(episodes), size):
         rows = rollout.run(timed, list(group), record=True)
-        steps += seconds(lambda rows=rows: replay(rollout, rows))  # type: ignore[misc]
+        steps += seconds(partial(replay, rollout, rows))
     rollout.close()
     return steps, timed.seconds
 
