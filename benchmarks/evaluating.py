@@ -22,7 +22,9 @@ import ray
 from benchmarks.acting import acting_with
 from benchmarks.table import environment_lines, markdown
 from mage.evaluation.episodes import evaluate_policies
+from mage.evaluation.ray_actors import EvaluationActors
 from mage.evaluation.rollout import Rollout, batches
+from mage.evaluation.work import Crew
 from mage.interface import Policy
 from mage.interface.policy import load_policy
 from mage.training.ray_start import start_ray
@@ -67,11 +69,9 @@ def main() -> None:
         "one environment at a time": (one_at_a_time(policy, options.episodes), floor),
     }
     start_ray("local")
-    for name in ("with their start", "again"):
-        took[f"{options.actors} actors, {name}"] = (
-            played(policy, options.episodes, options.actors),
-            floor / options.actors,
-        )
+    with EvaluationActors(options.actors) as crew:
+        for name in ("with their start", "again"):
+            took[f"{options.actors} actors, {name}"] = (played(policy, options.episodes, crew), floor / options.actors)
     ray.shutdown()
     rows = [{"what": name, "seconds": whole, "over floor": whole / least} for name, (whole, least) in took.items()]
     print("\n".join([*environment_lines(), "", markdown(pd.DataFrame(rows))]))
@@ -103,9 +103,9 @@ def one_at_a_time(policy: Policy, episodes: int) -> float:
     return 10 * played(single, max(1, episodes // 10))
 
 
-def played(policy: Policy, episodes: int, actors: int = 0) -> float:
+def played(policy: Policy, episodes: int, crew: Crew | None = None) -> float:
     """Seconds of an evaluation as the product does it."""
-    return seconds(lambda: evaluate_policies([policy], episodes, actors))
+    return seconds(lambda: evaluate_policies([policy], episodes, crew))
 
 
 def seconds(work: Callable[[], object]) -> float:

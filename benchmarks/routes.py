@@ -18,10 +18,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import spearmanr
 
 import mage
 from benchmarks.acting import acting_with
@@ -146,13 +144,10 @@ def throughout(policy: Policy, namespace: str | None) -> Policy:
 
 
 def probed(inspection: dict[str, Any]) -> dict[str, float | None]:
-    """Whether returns rise with what is asked for, at how many states that is feasible, and MAGE's three probes."""
-    scan = (inspection["rollouts"] or {}).get("scan") or []
-    returns = [row["return"] for row in scan]
-    rises = spearmanr([row["target"] for row in scan], returns).statistic if np.ptp(returns or [0.0]) else None
+    """How the score rises with the target (rank correlation), where that is feasible, and MAGE's three probes."""
     plans = (inspection["data"] or {}).get("plans") or {}
     ceiling = inspection["ceiling"] or {}
-    found = {"rises": rises, "feasible": ceiling.get("feasible")}
+    found = {"rises": (inspection["rollouts"] or {}).get("spearman"), "feasible": ceiling.get("feasible")}
     found |= {name: plans.get(name) for name in ("moved", "follows", "nats_saved")}
     return {name: None if value is None else float(value) for name, value in found.items()}
 

@@ -95,7 +95,7 @@ def actor_is_ready() -> None:
 
     from mage.evaluation.ray_actors import EvaluationActor
 
-    actor = EvaluationActor.options(num_cpus=1).remote(1)  # type: ignore[attr-defined]
+    actor = EvaluationActor.options(num_cpus=1).remote()  # type: ignore[attr-defined]
     ray.get(actor.ready.remote())
     ray.kill(actor)
 

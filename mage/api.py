@@ -20,6 +20,7 @@ from mage.data.trajectories import Trajectories
 from mage.errors import MageError
 from mage.evaluation.episodes import evaluate_policies
 from mage.evaluation.recording import Recording, write_episodes
+from mage.evaluation.work import Crew
 from mage.files import as_path, expand_variables, kept_or_told
 from mage.inspection.read import inspect_run, inspect_sweep, is_sweep
 from mage.interface.policy import Policy
@@ -127,21 +128,19 @@ def evaluate(
         MageError: no policy there, its environment cannot be played, or a count that is none.
     """
     wanted = None if episodes is None else whole_number("episodes", episodes, 1)
-    crew = whole_number("actors", actors, 0)
+    count = whole_number("actors", actors, 0)
     if isinstance(run, Policy):
-        with _ray_for(crew):
+        with _crew_of(count) as crew:
             return evaluate_policies([run], wanted, crew, say=log)
     folder = as_path(run)
     policy = load_policy(folder, device)
     recorded: list[Recording] = []
     keep = recorded.append if recording and policy.config.evaluation.recording else None
-    with _ray_for(crew):
+    with _crew_of(count) as crew:
         results = evaluate_policies([policy], wanted, crew, say=log, keep=keep)
-    write = partial(write_episodes, folder / "episodes.parquet", results, recorded[0] if recorded else None)
-    is_kept = kept_or_told(log, write)
-    if is_kept and (folder / "inspection.json").is_file():
-        scanned = min(policy.config.evaluation.inspection_episodes, len(results))
-        with _ray_for(crew):
+        write = partial(write_episodes, folder / "episodes.parquet", results, recorded[0] if recorded else None)
+        if kept_or_told(log, write) and (folder / "inspection.json").is_file():
+            scanned = min(policy.config.evaluation.inspection_episodes, len(results))
             inspect_run(folder, lambda: policy, scanned, crew, log)
     return results
 
@@ -168,10 +167,10 @@ def inspect(
         MageError: no policy there, or one that an older mage wrote.
     """
     wanted = None if episodes is None else whole_number("episodes", episodes, 0)
-    crew, folder = whole_number("actors", actors, 0), as_path(run)
+    count, folder = whole_number("actors", actors, 0), as_path(run)
     if is_sweep(folder):
         return inspect_sweep(folder)
-    with _ray_for(crew):
+    with _crew_of(count) as crew:
         return inspect_run(folder, lambda: load_policy(folder, device), wanted, crew, log)
 
 
@@ -206,11 +205,12 @@ def device_of(device: str | torch.device) -> torch.device:
 
 
 @contextmanager
-def _ray_for(actors: int) -> Iterator[None]:
-    """Inside, Ray runs, where there are actors; its end ends the block in a MageError."""
+def _crew_of(actors: int) -> Iterator[Crew | None]:
+    """So many evaluation actors, none of them for 0, on a Ray whose end ends the block in a MageError."""
     if not actors:
-        yield
+        yield None
         return
+    from mage.evaluation.ray_actors import EvaluationActors
     from mage.search.placement import alive_nodes
     from mage.training.ray_death import ends_with_ray
     from mage.training.ray_start import start_ray
@@ -218,8 +218,11 @@ def _ray_for(actors: int) -> Iterator[None]:
     joined = start_ray()
     if not any(node.cpus for node in alive_nodes()):
         raise MageError(f"no actor finds a CPU: {joined} has none; wait for its workers, or play without actors")
-    with ends_with_ray("evaluate again; without actors, this process plays itself and needs no Ray"):
-        yield
+    with (
+        ends_with_ray("evaluate again; without actors, this process plays itself and needs no Ray"),
+        EvaluationActors(actors) as crew,
+    ):
+        yield crew
 
 
 def load_policy(run: str | Path, device: str | torch.device = "cpu", scenario: str | None = None) -> Policy:

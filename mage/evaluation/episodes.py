@@ -13,7 +13,7 @@ from mage.data.known_issues import score_warning
 from mage.data.trajectories import Task
 from mage.evaluation.recording import Recording, environment_version, make_recording
 from mage.evaluation.rollout import Rollout, Tell, batches, without_failures
-from mage.evaluation.work import do_all
+from mage.evaluation.work import Crew, do_all
 from mage.files import Say
 from mage.interface import Policy
 
@@ -24,8 +24,7 @@ MEASURED = ("episode", "return", "success", "length", "normalized_score")
 def evaluate_policies(
     policies: Sequence[Policy],
     episodes: int | None = None,
-    actors: int = 0,
-    gpus: float = 0.0,
+    crew: Crew | None = None,
     extra: Mapping[str, Any] | None = None,
     tell: Tell | None = None,
     say: Say = print,
@@ -36,10 +35,9 @@ def evaluate_policies(
     Args:
         policies: of one task and configuration, one per training seed.
         episodes: per policy; by default the configuration's, else the scenario's.
-        actors: Ray actors that share the work (Ray must be running); 0 plays in this process. The rows are the same.
-        gpus: share of a GPU that each actor takes.
+        crew: Ray actors that share the work; without, this process plays. The rows are the same.
         extra: further columns, such as the values of swept fields.
-        tell: with actors, hears how many batches of episodes are done, of how many, and whether an actor has died.
+        tell: with a crew, hears how many batches of episodes are done, of how many, and whether an actor has died.
         say: is told of episodes that their environment did not play to the end; they have no row.
         keep: is given the recording of what was played; without it nothing is recorded.
 
@@ -57,7 +55,7 @@ def evaluate_policies(
         for group in batches(range(episodes), together)
     ]
     work = [(number, play) for number in range(len(policies)) for play in groups]
-    played = do_all(policies, work, together, actors, gpus, tell)
+    played = do_all(policies, work, together, crew, tell)
     frames, recorded = [], []
     for number, policy in enumerate(policies):
         rows = [row for (other, _), some in zip(work, played, strict=True) if other == number for row in some]

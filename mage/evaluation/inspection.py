@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from mage.evaluation.rollout import Rollout, without_failures
-from mage.evaluation.work import do_all
+from mage.evaluation.work import Crew, do_all
 from mage.files import write_json
 from mage.inspection.document import FILE, Inspection, read_inspection
 from mage.interface import Policy
@@ -33,13 +33,13 @@ def add_rollouts(
     folders: Sequence[Path],
     policies: Sequence[Policy],
     episodes: int,
-    actors: int = 0,
-    gpus: float = 0.0,
+    crew: Crew | None = None,
     keep: Callable[[Callable[[], None]], None] = lambda write: write(),
 ) -> list[Inspection]:
     """Scans policies of one task and configuration, and writes what was found into the inspections of their runs.
 
     Args:
+        crew: Ray actors that share the targets; without, this process plays.
         keep: calls what writes one of them, and knows what to do where that is not possible.
 
     Returns:
@@ -50,7 +50,7 @@ def add_rollouts(
         return inspections
     known = [inspection["targets"] for inspection in inspections]
     ceilings = [ceiling_of(inspection, policy.device) for inspection, policy in zip(inspections, policies, strict=True)]
-    found = inspect_rollouts(policies, known, episodes, actors, gpus, ceilings)
+    found = inspect_rollouts(policies, known, episodes, crew, ceilings)
     scanned = [inspection | {"rollouts": rollouts} for inspection, rollouts in zip(inspections, found, strict=True)]
     for folder, inspection in zip(folders, scanned, strict=True):
         keep(partial(write_json, folder / FILE, inspection))
@@ -61,8 +61,7 @@ def inspect_rollouts(
     policies: Sequence[Policy],
     quantiles: Sequence[Sequence[Mapping[str, float]]],
     episodes: int,
-    actors: int = 0,
-    gpus: float = 0.0,
+    crew: Crew | None = None,
     ceilings: Sequence[Ceiling | None] = (),
 ) -> list[dict[str, Any]]:
     """Plays every policy with low and high target returns, on the same seeds.
@@ -71,8 +70,7 @@ def inspect_rollouts(
         policies: of one task and configuration.
         quantiles: for each of them, `quantile` and `target` of the training returns.
         episodes: a target.
-        actors: Ray actors that share the targets; 0 plays in this process.
-        gpus: share of a GPU that each actor takes.
+        crew: Ray actors that share the targets; without, this process plays.
         ceilings: for each policy, what the data has done at best; None where nobody knows.
 
     Returns:
@@ -86,7 +84,7 @@ def inspect_rollouts(
         for number, row in scans
     ]
     together = min(policies[0].config.evaluation.batch_size, episodes)
-    played = do_all(policies, work, together, actors, gpus)
+    played = do_all(policies, work, together, crew)
     rows = [(number, row | measured) for (number, row), measured in zip(scans, played, strict=True)]
     return [
         summarise([row for other, row in rows if other == number], episodes, policy.task.has_scores)

@@ -69,15 +69,16 @@ class Rollout:
     Args:
         task: names the environment and its reference scores.
         batch_size: environments stepped together.
+        made: some of these environments, or all, that an earlier rollout of the task has left.
 
     Attributes:
         failures: a line an episode that its environment did not play to its end, since `play` has handed them out.
     """
 
-    def __init__(self, task: Task, batch_size: int) -> None:
+    def __init__(self, task: Task, batch_size: int, made: Sequence[gym.Env] = ()) -> None:
         self.task = task
         self.failures: list[str] = []
-        self.environments: list[gym.Env] = [make_environment(task) for _ in range(batch_size)]
+        self.environments = [*made, *(make_environment(task) for _ in range(batch_size - len(made)))]
         self._check_spaces()
 
     def run(

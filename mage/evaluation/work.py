@@ -6,7 +6,7 @@ What comes of a piece is the same whoever does it, since every episode has a see
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 
@@ -16,12 +16,23 @@ from mage.interface import Policy
 T = TypeVar("T")
 
 
+class Crew(Protocol):
+    """Who shares pieces of work: `mage.evaluation.ray_actors.EvaluationActors`."""
+
+    def share(
+        self,
+        policies: Sequence[Policy],
+        work: Sequence[tuple[int, Play[T]]],
+        environments: int,
+        tell: Tell | None = None,
+    ) -> list[T]: ...
+
+
 def do_all(
     policies: Sequence[Policy],
     work: Sequence[tuple[int, Play[T]]],
     environments: int,
-    actors: int = 0,
-    gpus: float = 0.0,
+    crew: Crew | None = None,
     tell: Tell | None = None,
 ) -> list[T]:
     """What each piece of work, the number of a policy and what to do with it, gives, in the order of the work.
@@ -30,14 +41,11 @@ def do_all(
         policies: of one task and configuration.
         work: at least one piece.
         environments: that are stepped together.
-        actors: Ray actors that share the work (Ray must be running); 0 does it in this process.
-        gpus: share of a GPU that each actor takes.
-        tell: with actors, is told how far they are.
+        crew: Ray actors that share the work; without, it is done in this process.
+        tell: with a crew, is told how far it is.
     """
-    if actors:
-        from mage.evaluation.ray_actors import share
-
-        return share(policies, work, environments, actors, gpus, tell)
+    if crew is not None:
+        return crew.share(policies, work, environments, tell)
     # as the actors do: the last bit of a matrix product depends on the number of threads
     torch.set_num_threads(policies[0].config.training.threads)
     rollout = Rollout(policies[0].task, environments)

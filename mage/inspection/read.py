@@ -10,6 +10,7 @@ import pandas as pd
 
 from mage.errors import MageError
 from mage.evaluation.inspection import add_rollouts, standard_error
+from mage.evaluation.work import Crew
 from mage.files import Say, kept_or_told
 from mage.inspection.document import FILE, Inspection, read_inspection
 from mage.inspection.findings import findings
@@ -29,14 +30,14 @@ def inspected_policies(folder: Path) -> list[Path]:
 
 
 def inspect_run(
-    folder: Path, read_policy: Callable[[], Policy], episodes: int | None, actors: int, say: Say
+    folder: Path, read_policy: Callable[[], Policy], episodes: int | None, crew: Crew | None, say: Say
 ) -> Inspection:
     """The inspection of one policy, its rollouts added where there are too few, with findings and evaluation.
 
     Args:
         read_policy: called where rollouts are wanted.
         episodes: a target return; by default the configuration's.
-        actors: Ray actors that share the targets.
+        crew: Ray actors that share the targets; without, this process plays.
         say: is told where what was played cannot be kept.
     """
     config = read_config(folder)
@@ -47,7 +48,7 @@ def inspect_run(
         def keep(write: Callable[[], None]) -> None:
             kept_or_told(say, write)
 
-        (inspection,) = add_rollouts([folder], [read_policy()], wanted, actors, keep=keep)
+        (inspection,) = add_rollouts([folder], [read_policy()], wanted, crew, keep=keep)
     return inspection | {"evaluation": evaluation_of(folder, inspection), "findings": findings(inspection)}
 
 

@@ -25,6 +25,7 @@ from mage.data.trajectories import Trajectories
 from mage.errors import MageError
 from mage.evaluation.episodes import evaluate_policies, play_batch
 from mage.evaluation.inspection import add_rollouts
+from mage.evaluation.ray_actors import EvaluationActors
 from mage.evaluation.recording import Recording, write_episodes
 from mage.evaluation.rollout import without_failures
 from mage.evaluation.work import do_all
@@ -132,19 +133,19 @@ def _train_and_evaluate(
     for folder, run in zip(folders, trained, strict=True):
         keep(partial(save_run, folder, run), settings)
     recordings: list[Recording] = []
-    results = evaluate_policies(
-        policies,
-        settings.episodes,
-        actors,
-        gpus,
-        extra=point,
-        tell=partial(tell_of_evaluation, teller),
-        say=teller.complain,
-        keep=recordings.append if config.evaluation.recording else None,
-    )
-    teller.tell(Message(doing="playing other target returns"))
-    scanned = config.evaluation.inspection_episodes
-    add_rollouts(folders, policies, scanned, actors, gpus, partial(patiently, say=teller.complain))
+    with EvaluationActors(actors, gpus) as crew:
+        results = evaluate_policies(
+            policies,
+            settings.episodes,
+            crew,
+            extra=point,
+            tell=partial(tell_of_evaluation, teller),
+            say=teller.complain,
+            keep=recordings.append if config.evaluation.recording else None,
+        )
+        teller.tell(Message(doing="playing other target returns"))
+        scanned = config.evaluation.inspection_episodes
+        add_rollouts(folders, policies, scanned, crew, partial(patiently, say=teller.complain))
     return results, recordings[0] if recordings else None
 
 
