@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.acting --out benchmarks/acting.md
     OMP_NUM_THREADS=1 python -m benchmarks.acting --scores runs/a runs/b        # what weights in 8 bits cost them
+    OMP_NUM_THREADS=1 python -m benchmarks.acting --products                    # what reading the weights takes
 
 A step is all that a rollout waits for (`Policy.begin(..).act`): observations in, actions out, in the host's memory.
 What is compared takes turns in one process, so that a busy moment hits all alike; ratios are medians of the ratios of
@@ -59,8 +60,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of torch (default 1)")
     parser.add_argument("--out", type=Path, help="file of the tables")
     parser.add_argument("--scores", nargs="+", type=Path, help="policies of MAGE that play, in place of all that")
+    parser.add_argument("--products", action="store_true", help="times the products of each scale alone")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    if arguments.products:
+        print(markdown(products()))
+        return
     if arguments.scores:
         print(markdown([scores(folder) for folder in arguments.scores]))
         return
@@ -117,6 +122,37 @@ def acting_with(policy: Policy, *overrides: str) -> Policy:
 def in_8_bits(policy: Policy) -> Policy:
     """Acts with weights in 8 bits."""
     return acting_with(policy, "policy.weights=int8")
+
+
+@torch.inference_mode()
+def products() -> list[dict[str, Any]]:
+    """The products of the blocks' weights with the rows of each scale, `paper` size; also with weights transposed."""
+    config = load_config("paper", (), DOMAIN)
+    assert isinstance(config, MageConfig)
+    width, depth = config.transformer.embed_dim, config.transformer.depth
+    shapes = ((3 * width, width), (width, width), (4 * width, width), (width, 4 * width))
+    weights = [torch.randn(shape) for _ in range(depth) for shape in shapes]
+    turned = [weight.t().contiguous().t() for weight in weights]
+    size, rows = sum(weight.numel() for weight in weights), []
+    for count in config.autoencoder.schedule:
+        given = [torch.randn(count, weight.shape[1]) for weight in weights]
+        plain, transposed = (quickest(given, own) for own in (weights, turned))
+        rates = {"GB/s": 4e-9 * size / plain, "GFLOP/s": 2e-9 * count * size / plain}
+        rows.append({"rows": count, "ms": 1e3 * plain, "ms, transposed": 1e3 * transposed} | rates)
+    return rows
+
+
+def quickest(given: list[torch.Tensor], weights: list[torch.Tensor]) -> float:
+    """Seconds of one product after the other, each weight out of memory; the median of five turns."""
+
+    def turn() -> float:
+        began = time.perf_counter()
+        for rows, weight in zip(given, weights, strict=True):
+            torch.nn.functional.linear(rows, weight)
+        return time.perf_counter() - began
+
+    turn()
+    return statistics.median(turn() for _ in range(5))
 
 
 def scores(folder: Path) -> dict[str, Any]:
