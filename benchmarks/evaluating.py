@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import mujoco
 import numpy as np
 import pandas as pd
 import ray
@@ -60,10 +61,11 @@ def main() -> None:
     parser.add_argument("--actors", type=int, default=2)
     options = parser.parse_args()
     policy = load_policy(options.run)
-    steps, model = parts(policy, options.episodes)
+    steps, physics, model = parts(policy, options.episodes)
     floor = steps + model
     took = {
         "floor: environments' steps": (steps, floor),
+        "of these, in MuJoCo": (physics, floor),
         "floor: model": (model, floor),
         "in this process": (played(policy, options.episodes), floor),
         "one environment at a time": (one_at_a_time(policy, options.episodes), floor),
@@ -77,16 +79,34 @@ def main() -> None:
     print("\n".join([*environment_lines(), "", markdown(pd.DataFrame(rows))]))
 
 
-def parts(policy: Policy, episodes: int) -> tuple[float, float]:
-    """Seconds of the environments' steps and of the model's, of all episodes, batch by batch as an evaluation plays."""
+def parts(policy: Policy, episodes: int) -> tuple[float, float, float]:
+    """Seconds of the environments' steps, of MuJoCo in them, and of the model's, of all episodes, batch by batch."""
     size = policy.config.evaluation.batch_size
-    rollout, timed, steps = Rollout(policy.task, size), Timed(policy), 0.0
+    rollout, timed, steps, physics = Rollout(policy.task, size), Timed(policy), 0.0, 0.0
     rollout.run(policy, range(size))  # what comes first takes longer
     for group in batches(range(episodes), size):
         rows = rollout.run(timed, list(group), record=True)
         steps += seconds(partial(replay, rollout, rows))
+        physics += in_mujoco(partial(replay, rollout, rows))
     rollout.close()
-    return steps, timed.seconds
+    return steps, physics, timed.seconds
+
+
+def in_mujoco(work: Callable[[], object]) -> float:
+    """How long something is in MuJoCo's own step."""
+    step, within = mujoco.mj_step, [0.0]
+
+    def timed(*given: Any, **named: Any) -> None:
+        began = time.perf_counter()
+        step(*given, **named)
+        within[0] += time.perf_counter() - began
+
+    mujoco.mj_step = timed
+    try:
+        work()
+    finally:
+        mujoco.mj_step = step
+    return within[0]
 
 
 def replay(rollout: Rollout, rows: Iterable[dict[str, Any]]) -> None:
