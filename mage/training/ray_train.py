@@ -1,7 +1,7 @@
 """The same training on Ray Train workers: any number of them, on CPUs or GPUs, resumed when one dies.
 
-One worker group trains all seeds of a configuration, all stages: starting a group costs 20 seconds, whatever it does
-then.
+One worker group trains all seeds of a configuration, all stages: starting a group costs 5 to 20 seconds, whatever it
+does then.
 """
 
 from __future__ import annotations
