@@ -92,7 +92,8 @@ def main() -> None:
     if options.raw:
         rows.to_csv(options.raw.with_suffix(".csv"), index=False, float_format="%.6g")
         write_parquet(episodes.sort_values([*PAIRED, "method"], ignore_index=True), options.raw.with_suffix(".parquet"))
-    print("\n".join([*environment_lines(), "", markdown(table(rows, episodes)), "", markdown(differences(episodes))]))
+    tables = [frame for frame in (table(rows, episodes), differences(episodes)) if len(frame)]
+    print("\n\n".join(["\n".join(environment_lines()), *map(markdown, tables)]))
 
 
 def read_raw(file: Path | None) -> tuple[pd.DataFrame, pd.DataFrame]:
