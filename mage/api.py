@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex
@@ -16,7 +16,6 @@ from mage.config import AlgorithmConfig, load_config, make_config
 from mage.data.environments import check_environment
 from mage.data.precision import notes_on
 from mage.data.sources import load_trajectories
-from mage.data.trajectories import Trajectories
 from mage.errors import MageError
 from mage.evaluation.episodes import evaluate_policies
 from mage.evaluation.recording import Recording, write_episodes
@@ -25,15 +24,14 @@ from mage.files import as_path, expand_variables, kept_or_told
 from mage.inspection.read import inspect_run, inspect_sweep, is_sweep
 from mage.interface.policy import Policy
 from mage.interface.policy import load_policy as read_policy
-from mage.progress.trackers.tensorboard import FOLDER, EventFile
 from mage.run_directory import TRAINING, Differences, differences, started_otherwise, write_started
+from mage.run_training import train_here, train_on_workers
 from mage.sharing.hub import fetch, is_on_hub
 from mage.training.artefacts import Log
-from mage.training.checkpoint import HERE, ON_WORKERS, check_where, keep_checkpoint, resume_training
+from mage.training.checkpoint import check_where
 from mage.training.disk import check_room
 from mage.training.engine import check_shares
-from mage.training.inspection import inspect_training
-from mage.training.trainer import Trained, Trainer, choose_device, log_row, save_run
+from mage.training.trainer import choose_device, save_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,9 +94,9 @@ def train(
             folder, started | {"dataset_id": trajectories.task.dataset_id, "workers": crew, "mage": __version__}
         )
     if crew:
-        trained = _train_on_workers(trajectories, config, seed, crew, folder, log)
+        trained = train_on_workers(trajectories, config, seed, crew, folder, log)
     else:
-        trained = _train_here(trajectories, config, seed, folder, log)
+        trained = train_here(trajectories, config, seed, folder, log)
     if folder:
         save_run(folder, trained)
     return trained.policy
@@ -266,58 +264,3 @@ def check_run_directory(
     if resume:
         check_where(folder, crew)
     return folder
-
-
-def _train_here(
-    trajectories: Trajectories, config: AlgorithmConfig, seed: int, folder: Path | None, log: Log
-) -> Trained:
-    torch.set_num_threads(config.training.threads)
-    curves = EventFile(folder / FOLDER) if folder else None
-
-    def watch(trainer: Trainer) -> None:
-        log_row(trainer)
-        if curves:
-            curves.add_row(trainer.history[-1], trainer.step)
-
-    trainer = Trainer(trajectories, config, seed, log=log, watch=watch)
-    if folder:
-        resume_training(trainer, folder / HERE)
-    if trainer.step:
-        log(f"goes on from step {trainer.step} of {trainer.total_steps}")
-    while trainer.step < trainer.total_steps:
-        every = config.training.checkpoint_every
-        trainer.advance((trainer.step // every + 1) * every)
-        if folder:
-            keep_checkpoint(trainer, folder / HERE)
-    if curves:
-        curves.close()
-    return Trained(trainer.policy(), trainer.history, inspect_training(trainer))
-
-
-def _train_on_workers(
-    trajectories: Trajectories, config: AlgorithmConfig, seed: int, workers: int, folder: Path | None, log: Log
-) -> Trained:
-    import tempfile
-
-    import ray
-
-    from mage.progress.ray_board import Message, shown_board
-    from mage.search.placement import fit_to_cluster
-    from mage.training.ray_death import ends_with_ray
-    from mage.training.ray_start import start_ray
-    from mage.training.ray_train import train_with_ray
-
-    log(f"the training runs on {start_ray()}")
-    curves = EventFile(folder / FOLDER) if folder else None
-
-    def show(message: Message) -> None:
-        log(str(message))
-        if curves and message.step:
-            with suppress(MageError):  # a disk that is full is waited for, and metrics.jsonl has the curve, too
-                curves.add_row(message.step.row, message.step.total_step)
-
-    placement = fit_to_cluster(trials=1, workers=workers, device=config.training.device).trial
-    kept = "the same command with --resume goes on from the last checkpoint" if folder else "train again, with out="
-    with ends_with_ray(kept), tempfile.TemporaryDirectory() as nowhere, shown_board(show) as board:
-        storage = (folder or Path(nowhere)).absolute() / ON_WORKERS
-        return train_with_ray(ray.put(trajectories), config, [seed], "train", storage, placement, board=board)[0]
