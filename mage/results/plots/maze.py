@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,8 @@ from mage.errors import MageError
 from mage.results.plots.style import save
 
 COLUMNS = 4
+LETTERS_AN_INCH = 10
+"""Of a title, about; longer ones take several lines."""
 REDS = ListedColormap(colormaps["Reds"](np.linspace(0.25, 1.0, 64)))
 """From the beginning of a trajectory, light, to its end."""
 
@@ -71,7 +74,7 @@ def draw_trajectories(
         axis.set_yticks([])
         beneath(axis)
         _draw_trajectories(axis, trajectories)
-        axis.set_title(title, fontsize="medium")
+        axis.set_title(textwrap.fill(title, int(LETTERS_AN_INCH * across)), fontsize="medium")
     for unused in axes[len(panels) :]:
         unused.set_axis_off()
     return figure

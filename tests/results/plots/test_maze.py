@@ -1,3 +1,4 @@
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 from matplotlib.image import imread
 
 from mage.errors import MageError
-from mage.results.plots.maze import plot_trajectories
+from mage.results.plots.maze import draw_trajectories, plot_trajectories
 
 ALONG_THE_TOP = np.stack([np.linspace(1.5, 2.5, 30), np.full(30, 1.5)], axis=1)
 DOWN_AGAIN = np.stack([np.full(30, 1.5), np.linspace(1.5, 4.5, 30)], axis=1)
@@ -59,3 +60,11 @@ def test_without_policies_there_is_nothing_to_plot(tmp_path: Path) -> None:
     with pytest.raises(MageError, match="nothing to plot"):
         plot_trajectories({}, tmp_path / "plot.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_long_title_stays_above_its_own_panel() -> None:
+    titles = [f"Decision Transformer without its memory, plan {i} of the finest scale" for i in range(4)]
+    figure = draw_trajectories({title: [ALONG_THE_TOP] for title in titles}, np.ones((9, 9), bool))
+    figure.draw_without_rendering()
+    spans = [axis.title.get_window_extent().intervalx for axis in figure.axes]
+    assert all(left[1] < right[0] for left, right in pairwise(spans))
