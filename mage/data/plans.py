@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mage.data.goals import GoalConfig, check_goal
 from mage.data.steps import Steps
+from mage.data.transitions import GOAL_REWARD
 from mage.errors import MageError
 
 ROWS_AT_A_TIME = 65536
@@ -55,14 +56,27 @@ class Layout:
     def windows(self, data: Steps, rows_B: Tensor, horizon: int, past_O: Tensor | None = None) -> Tensor:
         """The plans (B, H, D) that were followed from those rows on.
 
-        Past an episode's end the action is 0, and the observation its last, or `past_O`.
+        Past an episode's end the action is 0, and the observation its last, moved to the goal where that ended it; or
+        `past_O`.
         """
         rows_BH, mask_BH = data.window_rows(rows_B, horizon)
         is_past_BH1 = mask_BH.unsqueeze(-1) == 0
-        seen_BHO = data.observations(rows_BH)
-        if past_O is not None:
-            seen_BHO = torch.where(is_past_BH1, past_O, seen_BHO)
+        past_BO = self._at_rest(data, data.last_rows(rows_B)) if past_O is None else past_O.expand(len(rows_B), -1)
+        seen_BHO = torch.where(is_past_BH1, past_BO.unsqueeze(1), data.observations(rows_BH))
         return torch.cat([data.actions(rows_BH).masked_fill(is_past_BH1, 0), seen_BHO[..., self.kept]], -1)
+
+    def _at_rest(self, data: Steps, last_B: Tensor) -> Tensor:
+        """What is observed (B, O) after those last steps of episodes, normalised.
+
+        Where a step led that ended an episode at its goal is not recorded, and one does not stay before the goal.
+        """
+        if not self.goal.columns:
+            return data.observations(last_B)
+        arrived_B = (data.is_terminal(last_B) > 0) & (data.rewards(last_B) >= GOAL_REWARD)
+        seen_BO = data.recorded_observations(last_B).clone()
+        columns, position = list(self.goal.columns), list(self.goal.position)
+        seen_BO[:, position] = torch.where(arrived_B.unsqueeze(1), seen_BO[:, columns], seen_BO[:, position])
+        return data.normalised(seen_BO)
 
     def goals(self, observation_BO: Tensor) -> Tensor:
         """Observations (B, O) at the goals that these show, all else of which is 0; in the environment's units."""

@@ -79,6 +79,10 @@ class Steps:
         """The observations at those rows, as the environment gave them, (..., S)."""
         return self._observation_NS[rows]
 
+    def normalised(self, observation_BS: Tensor) -> Tensor:
+        """Observations in the environment's units, (B, S), as those of rows are."""
+        return (observation_BS - self._mean_Y[1:]) / self._std_Y[1:]
+
     def rewards(self, rows: Tensor) -> Tensor:
         """The rewards of those rows, as recorded, (...)."""
         return self._reward_N[rows]

@@ -50,6 +50,22 @@ def test_past_the_end_the_action_is_0_and_the_observation_the_last_or_what_is_sa
     assert torch.equal(plan_BHD[1, 3, 1:], last if past_O is None else past_O)
 
 
+def test_past_an_episode_that_ended_at_its_goal_a_plan_is_there() -> None:
+    shown = np.array([[0, 0, 5], [1, 0, 5], [2, 0, 5], [0, 1, 6], [1, 1, 6]], np.float32)
+    ended = make_trajectories(
+        [3, 2],
+        observations=shown,
+        rewards=np.array([0, 0, 1, 0, 1], np.float32),
+        terminations=np.array([True, False]),  # the second one was rewarded there, and went on
+    )
+    data, layout = steps_of(ended), Layout(3, 1, GoalConfig(columns=(2,), position=(0,), velocity=()))
+    plan_BHD = layout.windows(data, torch.tensor([1, 3]), 4)
+    units = Statistics.from_trajectories(ended)
+    raw_BH2 = plan_BHD[..., 1:].numpy() * units.observation_std[:2] + units.observation_mean[:2]
+    wanted = [[[1, 0], [2, 0], [5, 0], [5, 0]], [[0, 1], [1, 1], [1, 1], [1, 1]]]
+    np.testing.assert_allclose(raw_BH2, wanted, atol=1e-5)
+
+
 def test_the_rows_of_the_data_are_all_of_it_without_the_goal() -> None:
     data, layout = steps_of(TRAJECTORIES), Layout(3, 1, GoalConfig(columns=(1,), position=(0,), velocity=(2,)))
     (rows_ND,) = layout.rows(data)
