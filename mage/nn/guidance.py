@@ -10,6 +10,8 @@ Shape suffixes: N plans, H horizon, D values of a step, X width of the embedding
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -42,12 +44,13 @@ class GuidedUnet(nn.Module):
         values: D.
         width: of both embeddings and, with the multipliers, of the resolutions.
         multipliers: of the width.
+        shown: steps of a plan that every other step is shown.
     """
 
-    def __init__(self, values: int, width: int, multipliers: tuple[int, ...]) -> None:
+    def __init__(self, values: int, width: int, multipliers: tuple[int, ...], shown: Sequence[int] = ()) -> None:
         super().__init__()
         self.embed_condition = ConditionEmbedding(width)
-        self.unet = TemporalUnet(values, width, multipliers, condition_width=width)
+        self.unet = TemporalUnet(values, width, multipliers, shown=shown, condition_width=width)
 
     def forward(self, plan_NHD: Tensor, level_N: Tensor, condition_N: Tensor, is_told_N: Tensor) -> Tensor:
         """`is_told_N` is 1 where the condition is told, and 0 where it is left out."""

@@ -59,10 +59,11 @@ def two_ways() -> Trajectories:
 
 
 @cache
-def of_two_ways(dropout: float = 0.25, steps: int = 200) -> DecisionDiffuser:
+def of_two_ways(dropout: float = 0.25, steps: int = 200, predicts: str = "noise") -> DecisionDiffuser:
     learned = {"steps": steps, "batch_size": 32, "learning_rate": 0.01}
     changes = [f"training.diffusion.{name}={value}" for name, value in learned.items()]
     changes += [f"states.dropout={dropout}", "states.average_rate=0.05", "returns.discount=1"]
+    changes += [f"states.predicts={predicts}"]
     made = Trainer(two_ways(), make_config(SMALL, changes), seed=0)
     made.advance(made.total_steps)
     return agent_of(made)
@@ -76,8 +77,9 @@ def share_up(agent: DecisionDiffuser, asked: float) -> float:
 
 
 @pytest.mark.slow
-def test_what_is_asked_for_is_what_is_planned_and_done() -> None:
-    agent = of_two_ways()
+@pytest.mark.parametrize("predicts", ["noise", "plan"])
+def test_what_is_asked_for_is_what_is_planned_and_done(predicts: str) -> None:
+    agent = of_two_ways(predicts=predicts)
     assert share_up(agent, 5.0) > 0.9
     assert share_up(agent, 0.0) < 0.1
     action_BA, _ = agent.act(None, seen(np.zeros((32, 1)), 5.0))
@@ -103,6 +105,16 @@ def test_guidance_goes_from_what_is_said_without_the_condition_to_what_is_said_w
     found = guided(network, plan_NHD, level_N, condition_N, weight)
     torch.testing.assert_close(found, said(0.0) + weight * (said(1.0) - said(0.0)), atol=1e-5, rtol=1e-4)
     assert not torch.equal(said(0.0), said(1.0))
+
+
+@pytest.mark.parametrize("shown", [(), (0, -1)])
+def test_a_goal_that_is_shown_is_known_at_once_where_no_convolution_reaches(shown: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    network, plan_NHD = GuidedUnet(3, 8, (1,), shown).eval(), torch.randn(1, 256, 3)
+    elsewhere_NHD = torch.cat([plan_NHD[:, :-1], plan_NHD[:, -1:] + 5], 1)
+    # not 0 where nothing is shown: groups are normalised over all steps
+    far = [network(plan, torch.zeros(1), torch.zeros(1), torch.zeros(1))[0, :8] for plan in (plan_NHD, elsewhere_NHD)]
+    assert ((far[0] - far[1]).abs().max().item() > 0.1) == bool(shown)
 
 
 def test_what_is_known_is_no_part_of_the_loss_and_is_in_the_plan_to_the_bit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -174,6 +174,8 @@ OTHER_VALUES: dict[str, Any] = {
     "gap.in_deviations": True,
     "states.width": 64,
     "states.multipliers": [1, 2],
+    "states.show_ends": True,
+    "states.predicts": "plan",
     "states.normaliser": "deviations",
     "states.padding": "last",
     "states.horizon": 48,

@@ -61,7 +61,9 @@ class DecisionDiffuser(Algorithm[DecisionDiffuserConfig]):
         self.layout = Layout(*sizes, config.goal)
         seen = len(self.layout.kept)
         self.process = Diffusion(states.denoising_steps)
-        self.denoiser = GuidedUnet(seen, states.width, states.multipliers)
+        known = (0, -1) if config.goal.columns else (0,)
+        shown = known if states.show_ends else ()
+        self.denoiser = GuidedUnet(seen, states.width, states.multipliers, shown)
         self.inverse_dynamics = MLP(2 * seen, inverse.hidden_dim, inverse.hidden_layers, sizes.action)
         average = partial(Average, rate=states.average_rate, start=states.average_start, every=states.average_every)
         self.denoiser_average = average(self.denoiser)
@@ -110,7 +112,7 @@ class DecisionDiffuser(Algorithm[DecisionDiffuserConfig]):
         return {"loss": loss, "denoising_error": noise_error, "inverse_dynamics_error": inverse_error}
 
     def denoising_loss(self, data: Steps, rows_B: Tensor, random: torch.Generator) -> Tensor:
-        """Of the noise in the states that followed those rows, but for the ends that are known."""
+        """Of the noise in the states that followed those rows, or of these, but for the ends that are known."""
         states, device = self.config.states, random.device
         seen_BHS, condition_B = self.windows(data, rows_B), self.conditions(data, rows_B)
         level_B = torch.randint(states.denoising_steps, (len(rows_B),), generator=random, device=device)
@@ -118,7 +120,8 @@ class DecisionDiffuser(Algorithm[DecisionDiffuserConfig]):
         told_B = (torch.rand(len(rows_B), generator=random, device=device) >= states.dropout).float()
         level_B, noise_BHS, told_B = (drawn.to(self.device) for drawn in (level_B, noise_BHS, told_B))
         noisy_BHS = self.clamp(self.process.add_noise(seen_BHS, noise_BHS, level_B), seen_BHS[:, 0], seen_BHS[:, -1])
-        error_BHS = (self.denoiser(noisy_BHS, level_B, condition_B, told_B) - noise_BHS).pow(2)
+        target_BHS = noise_BHS if states.predicts == "noise" else seen_BHS
+        error_BHS = (self.denoiser(noisy_BHS, level_B, condition_B, told_B) - target_BHS).pow(2)
         weight_H = torch.ones(states.horizon, device=self.device)
         weight_H[1] = states.next_weight
         weight_H[[0, -1] if self.config.goal.columns else [0]] = 0.0
@@ -171,8 +174,9 @@ class DecisionDiffuser(Algorithm[DecisionDiffuserConfig]):
             asked_B = torch.full_like(asked_B, deciding.target)
 
         def clean(noisy_BHS: Tensor, level_B: Tensor) -> Tensor:
-            noise_BHS = guided(self.denoiser_average, noisy_BHS, level_B, asked_B, deciding.guidance)
-            return self.process.clean(noisy_BHS, noise_BHS, level_B)
+            said_BHS = guided(self.denoiser_average, noisy_BHS, level_B, asked_B, deciding.guidance)
+            is_noise = self.config.states.predicts == "noise"
+            return self.process.clean(noisy_BHS, said_BHS, level_B) if is_noise else said_BHS
 
         shape = (self.config.states.horizon, len(self.layout.kept))
         seen_BHS = self.process.sample(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from mage.config import AlgorithmConfig, Component, StageConfig, TrainingConfig
+from mage.config import ADDED, AlgorithmConfig, Component, StageConfig, TrainingConfig
 from mage.data.goals import GoalConfig
 from mage.data.plans import Padding
 from mage.interface import Presets, Space
@@ -22,6 +22,11 @@ class StatesConfig(Component):
         128, ge=8, multiple_of=4, description="channels, times the multipliers, and of the embedded level and return"
     )
     multipliers: tuple[int, ...] = Field((1, 4, 8), min_length=1, description="of the width, from fine to coarse")
+    show_ends: Annotated[bool, ADDED] = Field(
+        False,
+        description="every state of a plan is shown what is known of it, the start and the goal (ours); as published, "
+        "that has to make its way through the convolutions",
+    )
     normaliser: Literal["limits", "deviations"] = Field(
         "limits",
         description="of states: their limits to [-1, 1], and predictions clipped to that (theirs, too, but through the "
@@ -30,6 +35,11 @@ class StatesConfig(Component):
     padding: Padding = Field(
         "zeros",
         description="past an episode's end: no window reaches there; zeros in the data's units; or its last state",
+    )
+    predicts: Annotated[Literal["noise", "plan"], ADDED] = Field(
+        "noise",
+        description="what the network says of a noisy plan: its noise (as published), an error of which is many times "
+        "as large in the plan where there is most noise, and the way is chosen; or the plan, as Diffuser's (ours)",
     )
     next_weight: float = Field(1.0, gt=0, description="of the first planned state in the loss; CleanDiffuser has 10")
     dropout: float = Field(0.25, ge=0, le=1, description="share of the windows whose return is not told")
@@ -135,6 +145,18 @@ def clean_diffuser(scale: float, target: float, guidance: float) -> dict[str, An
     return {"returns": {"scale": scale}, "deciding": {"target": target, "guidance": guidance}}
 
 
+def longer(horizon: int) -> dict[str, Any]:
+    """Plans of a small planner through a larger maze, which take longer to learn.
+
+    The data's highest return is that from the goal on: asked for it from afar, plans rush through the walls.
+    """
+    return {
+        "states": {"horizon": horizon},
+        "deciding": {"target": 0.2},
+        "training": {"diffusion": {"steps": 2500}},
+    }
+
+
 PRESETS: Presets = {
     # ours: small; what is asked for is what all algorithms are asked for
     "cpu": {
@@ -143,15 +165,22 @@ PRESETS: Presets = {
             | {"next_weight": 10.0, "average_every": 1, "average_start": 500},
             "training": {"diffusion": {"steps": 6000, "batch_size": 64, "learning_rate": 1e-3, "weight_decay": 0.0}},
         },
-        # y alone cannot say where the goal is: a plan ends there, as Diffuser's
+        # y alone cannot say where the goal is: a plan ends there, as Diffuser's, and is shown it
         "maze2d": {
             "states": {"horizon": 128, "denoising_steps": 20, "multipliers": (1, 2, 2, 2), "next_weight": 1.0}
-            | {"normaliser": "limits", "padding": "none"},
+            | {"normaliser": "limits", "padding": "none", "show_ends": True, "predicts": "plan"},
             "goal": {"columns": (4, 5)},
             "deciding": TO_THE_GOAL,
-            "training": {"diffusion": {"steps": 3000, "batch_size": 32}},
+            "training": {"diffusion": {"steps": 1500, "batch_size": 32}},
         },
-        "maze_game": {"states": {"horizon": 96, "padding": "last"}, "goal": {"columns": (2, 3), "velocity": ()}},
+        **{key: longer(256) for key in ("maze2d-medium", "multi2d-medium")},
+        **{key: longer(384) for key in ("maze2d-large", "multi2d-large")},
+        # a plan that is made anew at every step turns back before every coin
+        "maze_game": {
+            "states": {"horizon": 96, "padding": "last"},
+            "goal": {"columns": (2, 3), "velocity": ()},
+            "deciding": {"replan_every": 8, "guidance": 2.0},
+        },
     },
     # github.com/anuragajay/decision-diffuser, code/config/locomotion_config.py; by task what its users have found
     # (github.com/CleanDiffuserTeam/CleanDiffuser, main, configs/dd), whose networks and samplers are others
