@@ -98,18 +98,32 @@ class Layout:
         shown_BHO[..., self.kept] = planned_BHS
         return shown_BHO
 
-    def steer(self, planned_BHS: Tensor, observation_BO: Tensor, age: int) -> Tensor:
+    def steer(self, planned_BHS: Tensor, observation_BO: Tensor, age: int, lateness: float | None = None) -> Tensor:
         """The action (B, A) that leads to the next of the planned observations, and to rest at the last of them.
 
         It is the step and the change of velocity that lack, as for a point mass (github.com/jannerm/diffuser, branch
         maze2d); both in the environment's units.
+
+        Args:
+            planned_BHS: from the step on that made them.
+            observation_BO: now.
+            age: steps since then.
+            lateness: what it costs to be a step late, as a distance: the next is that after the one, not ahead of time,
+                to which it costs least to be late and away from; None: the next by time, as published.
         """
         position, velocity = ([self.kept.index(c) for c in own] for own in (self.goal.position, self.goal.velocity))
-        is_over = age + 1 >= planned_BHS.shape[1]
-        next_BS = planned_BHS[:, -1 if is_over else age + 1]
-        lacking_BA = next_BS[:, position] - observation_BO[:, self.goal.position]
-        velocity_BA = torch.zeros_like(lacking_BA) if is_over else next_BS[:, velocity]
-        return lacking_BA + velocity_BA - observation_BO[:, self.goal.velocity]
+        now_BA, last = observation_BO[:, self.goal.position], planned_BHS.shape[1] - 1
+        next_B = torch.full((len(planned_BHS),), min(age + 1, last), device=planned_BHS.device)
+        is_over_B1 = torch.full((len(planned_BHS), 1), age + 1 > last, device=planned_BHS.device)
+        if lateness is not None:
+            passed = min(age, last)
+            away_BH = (planned_BHS[:, : passed + 1, position] - now_BA.unsqueeze(1)).norm(dim=-1)
+            late_H = torch.arange(passed, -1, -1, device=planned_BHS.device)
+            at_B = (away_BH + lateness * late_H).argmin(1)
+            next_B, is_over_B1 = (at_B + 1).clamp_max(last), (at_B >= last).unsqueeze(1)
+        next_BS = planned_BHS[torch.arange(len(planned_BHS), device=planned_BHS.device), next_B]
+        lacking_BA = next_BS[:, position] - now_BA
+        return lacking_BA + next_BS[:, velocity].masked_fill(is_over_B1, 0) - observation_BO[:, self.goal.velocity]
 
     def check_goal(self, data: Steps) -> None:
         """MageError where the columns of the goal change within an episode."""

@@ -198,6 +198,7 @@ OTHER_VALUES: dict[str, Any] = {
     "values.in_deviations": True,
     "acting.follow": "states",
     "acting.replan_every": 2,
+    "acting.lateness": 0.5,
     "graph.columns": [0, 1],
     "graph.weights": [0.5],
     "graph.target": "rewarded",

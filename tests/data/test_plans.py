@@ -111,5 +111,18 @@ def test_a_straight_plan_is_followed_to_its_end_where_the_mass_comes_to_rest() -
     assert abs(state[2]) < 1e-3
 
 
+def test_who_is_late_goes_on_from_where_it_is_and_rests_at_the_end() -> None:
+    layout = Layout(4, 2, GoalConfig())
+    corner = torch.tensor([[0, 0, 1, 0], [1, 0, 1, 0], [2, 0, 0, 1], [2, 1, 0, 1], [2, 2, 0, 1]]).float()
+    late = torch.tensor([[1.0, 0, 0, 0]])
+    by_time = layout.steer(corner.unsqueeze(0), late, 3)
+    waits = layout.steer(corner.unsqueeze(0), late, 3, lateness=0.1)
+    hurries = layout.steer(corner.unsqueeze(0), late, 3, lateness=10.0)
+    assert by_time.tolist() == hurries.tolist() == [[1, 3]]  # across the corner
+    assert waits.tolist() == [[1, 1]]  # to (2, 0), where it is to turn
+    there = torch.tensor([[2.0, 1.75, 0, 1.0]])
+    assert layout.steer(corner.unsqueeze(0), there, 9, lateness=0.1).tolist() == [[0, -0.75]]
+
+
 def test_a_plan_a_step_later_begins_with_its_second_action_and_ends_with_none() -> None:
     assert shifted(torch.tensor([[[1.0], [2.0], [3.0]]])).tolist() == [[[2.0], [3.0], [0.0]]]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from mage.algorithms.hierarchical_diffuser.config import HierarchyConfig, InverseDynamicsConfig
-from mage.config import AlgorithmConfig, Component, OptionalStageConfig, StageConfig, TrainingConfig
+from mage.config import ADDED, AlgorithmConfig, Component, OptionalStageConfig, StageConfig, TrainingConfig
 from mage.config.fields import check_heads
 from mage.data.goals import GoalConfig
 from mage.data.graph_subgoals import GraphConfig
@@ -63,6 +63,12 @@ class HdmiActingConfig(Component):
         "inverse_dynamics",
         description="take the plan's actions; steer by its states as a point mass, which end at rest; or take what the "
         "inverse dynamics say leads from the state now to the plan's next",
+    )
+    lateness: Annotated[float | None, ADDED] = Field(
+        None,
+        ge=0,
+        description="with follow=states: what it costs to be a step behind the plan, as a distance; who is late goes "
+        "on where that costs least, for its plans are in a hurry; null: by time, as Diffuser",
     )
 
 

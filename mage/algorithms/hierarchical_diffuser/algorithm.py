@@ -196,7 +196,7 @@ class HierarchicalDiffuser(Algorithm[Any]):
         if acting.follow == "actions":
             return self._of_actions.restore(action_BHA[:, age]), state
         if acting.follow == "states":
-            return self.layout.steer(self._raw(seen_BHS), seen.observation_BS, age), state
+            return self.layout.steer(self._raw(seen_BHS), seen.observation_BS, age, acting.lateness), state
         next_BS = seen_BHS[:, min(age + 1, seen_BHS.shape[1] - 1)]
         return self._of_actions.restore(self.invert(self._states(seen.observation_BS), next_BS)), state
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from mage.config import AlgorithmConfig, Component, OptionalStageConfig, StageConfig, TrainingConfig
+from mage.config import ADDED, AlgorithmConfig, Component, OptionalStageConfig, StageConfig, TrainingConfig
 from mage.data.goals import GoalConfig
 from mage.data.plans import Padding
 
@@ -91,6 +91,12 @@ class ActingConfig(Component):
         "actions",
         description="take the low plan's actions; steer by its states as a point mass, which end at rest; or take what "
         "the inverse dynamics say leads from the state now to the plan's next (where actions are too rough to diffuse)",
+    )
+    lateness: Annotated[float | None, ADDED] = Field(
+        None,
+        ge=0,
+        description="with follow=states: what it costs to be a step behind the plan, as a distance; who is late goes "
+        "on where that costs least (ours); null: by time, as published",
     )
 
 
