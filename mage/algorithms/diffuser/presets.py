@@ -17,6 +17,9 @@ PUBLISHED: dict[str, Any] = {
 }
 SMALL: dict[str, Any] = {"batch_size": 64, "learning_rate": 1e-3, "weight_decay": 0.0}
 PLANNED_ONCE: dict[str, Any] = {"plans": 1, "guide_scale": 0.0, "replan_every": None, "follow": "states"}
+# longer ways, whose plans need longer to learn: after 1000 steps they went through walls
+MEDIUM: dict[str, Any] = {"plan": {"horizon": 256}, "training": {"diffusion": {"steps": 2500}}}
+LARGE: dict[str, Any] = {"plan": {"horizon": 384}, "training": {"diffusion": {"steps": 3000}}}
 
 PRESETS: Presets = {
     # ours: small, and guided in units of the returns' deviation, where one scale does for all families
@@ -27,7 +30,7 @@ PRESETS: Presets = {
             "planning": {"plans": 8},
             "training": {"diffusion": SMALL | {"steps": 6000}, "value": SMALL | {"steps": 3000}},
         },
-        # of the U-maze; in the medium maze set plan.horizon=256, in the large one 384
+        # of the U-maze
         "maze2d": {
             "plan": {
                 "horizon": 128,
@@ -44,6 +47,8 @@ PRESETS: Presets = {
             "planning": PLANNED_ONCE,
             "training": {"diffusion": {"steps": 1000, "batch_size": 32}, "value": {"steps": 0}},
         },
+        **dict.fromkeys(("maze2d-medium", "multi2d-medium"), MEDIUM),
+        **dict.fromkeys(("maze2d-large", "multi2d-large"), LARGE),
     },
     # walker2d and hopper of github.com/jannerm/diffuser; its halfcheetah has plan.horizon=4, multipliers (1, 4, 8),
     # attention, guide_scale 1e-3 and guide_stop 4. There is none for Adroit and OGBench, whose observations need

@@ -107,6 +107,8 @@ PRESETS: Presets = {
         | {
             "high": {"denoising_steps": 10, "actions": False},
             "low": {"denoising_steps": 10, "end_in_training": True},
+            # one plan of four passes the coins by
+            "acting": GAME["acting"] | {"plans": 32, "guide_scale": 2.0, "replan_every": 8},
             "training": {"inverse_dynamics": SMALL | {"steps": 2000}},
         },
     },
