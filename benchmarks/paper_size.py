@@ -1,4 +1,4 @@
-"""The `paper` preset at its full width on a CPU, for as many steps as half an hour holds, beside a narrow one.
+"""The `paper` preset at its full width on a CPU, for as many steps as a quarter of an hour holds, beside a narrow one.
 
     OMP_NUM_THREADS=1 python -m benchmarks.paper_size pen-expert --dataset-namespace local
 
@@ -50,10 +50,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenario")
     parser.add_argument("--dataset-namespace", metavar="NAME")
-    parser.add_argument("--autoencoder-steps", type=int, default=400)
-    parser.add_argument("--transformer-steps", type=int, default=240)
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--learning-rate", type=float, default=2e-4)
+    parser.add_argument("--autoencoder-steps", type=int, default=240)
+    parser.add_argument("--transformer-steps", type=int, default=96)
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--learning-rate", type=float, default=5e-4)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
