@@ -25,7 +25,6 @@ from benchmarks.table import environment_lines, markdown
 from mage.evaluation.episodes import evaluate_policies
 from mage.evaluation.ray_actors import EvaluationActors
 from mage.evaluation.rollout import Rollout, batches
-from mage.evaluation.work import Crew
 from mage.interface import Policy
 from mage.interface.policy import load_policy
 from mage.training.ray_start import start_ray
@@ -123,7 +122,7 @@ def one_at_a_time(policy: Policy, episodes: int) -> float:
     return 10 * played(single, max(1, episodes // 10))
 
 
-def played(policy: Policy, episodes: int, crew: Crew | None = None) -> float:
+def played(policy: Policy, episodes: int, crew: EvaluationActors | None = None) -> float:
     """Seconds of an evaluation as the product does it."""
     return seconds(lambda: evaluate_policies([policy], episodes, crew))
 

@@ -19,7 +19,6 @@ from mage.data.sources import load_trajectories
 from mage.errors import MageError
 from mage.evaluation.episodes import evaluate_policies
 from mage.evaluation.recording import Recording, write_episodes
-from mage.evaluation.work import Crew
 from mage.files import as_path, expand_variables, kept_or_told
 from mage.inspection.read import inspect_run, inspect_sweep, is_sweep
 from mage.interface.policy import Policy
@@ -35,6 +34,8 @@ from mage.training.trainer import choose_device, save_run
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from mage.evaluation.ray_actors import EvaluationActors
 
 
 def train(
@@ -203,7 +204,7 @@ def device_of(device: str | torch.device) -> torch.device:
 
 
 @contextmanager
-def _crew_of(actors: int) -> Iterator[Crew | None]:
+def _crew_of(actors: int) -> Iterator[EvaluationActors | None]:
     """So many evaluation actors, none of them for 0, on a Ray whose end ends the block in a MageError."""
     if not actors:
         yield None

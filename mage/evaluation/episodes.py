@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -13,9 +13,12 @@ from mage.data.known_issues import score_warning
 from mage.data.trajectories import Task
 from mage.evaluation.recording import Recording, environment_version, make_recording
 from mage.evaluation.rollout import Rollout, Tell, batches, without_failures
-from mage.evaluation.work import Crew, do_all
+from mage.evaluation.work import do_all
 from mage.files import Say
 from mage.interface import Policy
+
+if TYPE_CHECKING:
+    from mage.evaluation.ray_actors import EvaluationActors
 
 MEASURED = ("episode", "return", "success", "length", "normalized_score")
 """What a rollout says of an episode, in the order of the table."""
@@ -24,7 +27,7 @@ MEASURED = ("episode", "return", "success", "length", "normalized_score")
 def evaluate_policies(
     policies: Sequence[Policy],
     episodes: int | None = None,
-    crew: Crew | None = None,
+    crew: EvaluationActors | None = None,
     extra: Mapping[str, Any] | None = None,
     tell: Tell | None = None,
     say: Say = print,

@@ -10,17 +10,20 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from mage.evaluation.rollout import Rollout, without_failures
-from mage.evaluation.work import Crew, do_all
+from mage.evaluation.work import do_all
 from mage.files import write_json
 from mage.inspection.document import FILE, Inspection, read_inspection
 from mage.interface import Policy
 from mage.nn.ceiling import Ceiling, ceiling_of
+
+if TYPE_CHECKING:
+    from mage.evaluation.ray_actors import EvaluationActors
 
 KEPT_STATES = 2048
 FEWEST_TARGETS_TO_CORRELATE = 3
@@ -33,7 +36,7 @@ def add_rollouts(
     folders: Sequence[Path],
     policies: Sequence[Policy],
     episodes: int,
-    crew: Crew | None = None,
+    crew: EvaluationActors | None = None,
     keep: Callable[[Callable[[], None]], None] = lambda write: write(),
 ) -> list[Inspection]:
     """Scans policies of one task and configuration, and writes what was found into the inspections of their runs.
@@ -61,7 +64,7 @@ def inspect_rollouts(
     policies: Sequence[Policy],
     quantiles: Sequence[Sequence[Mapping[str, float]]],
     episodes: int,
-    crew: Crew | None = None,
+    crew: EvaluationActors | None = None,
     ceilings: Sequence[Ceiling | None] = (),
 ) -> list[dict[str, Any]]:
     """Plays every policy with low and high target returns, on the same seeds.

@@ -6,33 +6,24 @@ What comes of a piece is the same whoever does it, since every episode has a see
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
 from mage.evaluation.rollout import Play, Rollout, Tell
 from mage.interface import Policy
 
+if TYPE_CHECKING:
+    from mage.evaluation.ray_actors import EvaluationActors
+
 T = TypeVar("T")
-
-
-class Crew(Protocol):
-    """Who shares pieces of work: `mage.evaluation.ray_actors.EvaluationActors`."""
-
-    def share(
-        self,
-        policies: Sequence[Policy],
-        work: Sequence[tuple[int, Play[T]]],
-        environments: int,
-        tell: Tell | None = None,
-    ) -> list[T]: ...
 
 
 def do_all(
     policies: Sequence[Policy],
     work: Sequence[tuple[int, Play[T]]],
     environments: int,
-    crew: Crew | None = None,
+    crew: EvaluationActors | None = None,
     tell: Tell | None = None,
 ) -> list[T]:
     """What each piece of work, the number of a policy and what to do with it, gives, in the order of the work.

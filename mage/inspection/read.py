@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from mage.errors import MageError
 from mage.evaluation.inspection import add_rollouts, standard_error
-from mage.evaluation.work import Crew
 from mage.files import Say, kept_or_told
 from mage.inspection.document import FILE, Inspection, read_inspection
 from mage.inspection.findings import findings
 from mage.interface.policy import Policy, read_config
 from mage.results import RESULT_COLUMNS, load
 from mage.words import plain
+
+if TYPE_CHECKING:
+    from mage.evaluation.ray_actors import EvaluationActors
 
 
 def is_sweep(folder: Path) -> bool:
@@ -30,7 +32,7 @@ def inspected_policies(folder: Path) -> list[Path]:
 
 
 def inspect_run(
-    folder: Path, read_policy: Callable[[], Policy], episodes: int | None, crew: Crew | None, say: Say
+    folder: Path, read_policy: Callable[[], Policy], episodes: int | None, crew: EvaluationActors | None, say: Say
 ) -> Inspection:
     """The inspection of one policy, its rollouts added where there are too few, with findings and evaluation.
 

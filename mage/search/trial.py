@@ -145,7 +145,10 @@ def _train_and_evaluate(
         )
         teller.tell(Message(doing="playing other target returns"))
         scanned = config.evaluation.inspection_episodes
-        add_rollouts(folders, policies, scanned, crew, partial(patiently, say=teller.complain))
+        writes: list[Callable[[], None]] = []
+        add_rollouts(folders, policies, scanned, crew, writes.append)
+    for write in writes:  # a disk may be waited for, and the actors hold CPUs
+        patiently(write, teller.complain)
     return results, recordings[0] if recordings else None
 
 
