@@ -106,9 +106,16 @@ class TrajectoryAutoencoder(nn.Module):
         trajectory_BHX: Tensor = self.decoder(self.quantizer.decode(token_maps), return_to_go_B1)
         return trajectory_BHX
 
+    @property
+    def scales_read(self) -> int | None:
+        """How many scales, coarsest first, I reads; None is all of them, that is Z, from which s_1 is decoded, too."""
+        scales = self.dynamics.scales or self.config.num_scales
+        reads_all = self.dynamics.inputs == "trajectory" or scales >= self.config.num_scales
+        return None if reads_all else scales
+
     def read(self, token_maps: list[Tensor], latent_BLC: Tensor) -> Tensor:
         """What I reads of a plan, (B, L, C): its Z, or z_1 + .. + z_j with `inverse_dynamics.scales`."""
-        scales = self.dynamics.scales
+        scales = self.scales_read
         return latent_BLC if scales is None else self.quantizer.decode(token_maps[:scales])
 
     def act(

@@ -62,8 +62,8 @@ class InverseDynamicsStageConfig(OptionalStageConfig):
     given_scales: Annotated[int, ADDED] = Field(
         0,
         ge=0,
-        description="scales, coarsest first, that are the window's own, the finer ones generated given them; with 0 "
-        "all are, and I learns the mean action at (s_0, R_0), whatever the plan says",
+        description="scales, coarsest first, that are the window's own (at most all), the finer ones generated given "
+        "them; with 0 all are, and I learns the mean action at (s_0, R_0), whatever the plan says",
     )
     whole_windows: Annotated[bool, ADDED] = Field(
         False,
@@ -132,21 +132,10 @@ class MageConfig(ConditionedConfig):
             raise ValueError(
                 "inverse_dynamics.inputs trajectory reads decoded states, autoencoder.sequence action has none"
             )
-        for name, scales in (
-            ("inverse_dynamics.scales", self.inverse_dynamics.scales or 0),
-            ("training.inverse_dynamics.given_scales", self.training.inverse_dynamics.given_scales),
-        ):
-            if scales > self.autoencoder.num_scales:
-                raise ValueError(
-                    f"{name} {scales} is more than there are: autoencoder.num_scales {self.autoencoder.num_scales}"
-                )
-        if self.inverse_dynamics.scales is not None:
-            if self.inverse_dynamics.inputs == "trajectory":
-                raise ValueError(
-                    "inverse_dynamics.scales is of what I reads of Z; inverse_dynamics.inputs trajectory reads none"
-                )
-            if self.policy.sampling == "expected":
-                raise ValueError("inverse_dynamics.scales reads tokens, policy.sampling expected has none")
+        if self.inverse_dynamics.scales is not None and self.policy.sampling == "expected":
+            raise ValueError(
+                "inverse_dynamics.scales reads tokens, policy.sampling expected has none; set inverse_dynamics.scales=null"
+            )
         selects = self.policy.candidates > 1
         if selects and self.policy.select == "value" and not self.training.value.steps:
             raise ValueError("policy.select value needs a critic; set training.value.steps")

@@ -54,7 +54,7 @@ class AutoencoderLearning:
         """Returns (loss, info); info holds every term, by name. Given random numbers, the codebook learns, too."""
         batch = self.windows.take(rows_B)
         model, return_B1 = self.autoencoder, batch.condition_BY[:, :1]
-        latent_BLC, scales = model.encoder(batch.trajectory_BHX, return_B1), self.config.inverse_dynamics.scales
+        latent_BLC, scales = model.encoder(batch.trajectory_BHX, return_B1), model.scales_read
         quantized = model.quantizer.quantize(latent_BLC, random)
         read_BLC = quantized.latent_BLC if scales is None else model.quantizer.coarse(latent_BLC, quantized, scales)
         rebuilt_BHX = model.decoder(quantized.latent_BLC, return_B1)

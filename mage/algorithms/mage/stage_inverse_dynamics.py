@@ -105,7 +105,7 @@ class InverseDynamicsLearning:
     @torch.no_grad()
     def _read_of(self, rows_B: Tensor, choose: TokenChoice) -> Tensor:
         model, given = self.autoencoder, self._own_coarse_tokens(rows_B)
-        if len(given) >= (self.config.inverse_dynamics.scales or self.config.autoencoder.num_scales):
+        if len(given) >= (model.scales_read or self.config.autoencoder.num_scales):
             return model.read(given, model.quantizer.decode(given))
         conditions_BY = self.windows.conditions(rows_B)
         guidance = self.config.policy.guidance

@@ -59,10 +59,15 @@ def quantizer(scales: tuple[int, ...] = (1, 3, 8), seed: int = 0) -> MultiScaleQ
 
 
 def autoencoder(
-    scales: tuple[int, ...] = (1, 3, 8), inputs: str = "latent", seed: int = 0, **changes: Any
+    scales: tuple[int, ...] = (1, 3, 8),
+    inputs: str = "latent",
+    seed: int = 0,
+    read: int | None = None,
+    **changes: Any,
 ) -> TrajectoryAutoencoder:
     torch.manual_seed(seed)
-    dynamics = InverseDynamicsConfig.model_validate({"inputs": inputs, "hidden_dim": 16, "hidden_layers": 1})
+    sizes = {"hidden_dim": 16, "hidden_layers": 1}
+    dynamics = InverseDynamicsConfig.model_validate({"inputs": inputs, "scales": read} | sizes)
     config = autoencoder_config(scales, **changes)
     return TrajectoryAutoencoder(config, dynamics, OBSERVATION_SIZE, ACTION_SIZE).eval()
 

@@ -84,6 +84,15 @@ def test_the_other_inverse_dynamics_reads_the_observation_too_but_not_the_return
     assert by_condition[:, 0].abs().max() == 0
 
 
+@pytest.mark.parametrize(("inputs", "asked", "read"), [("latent", 2, 2), ("latent", 9, 3), ("trajectory", 2, 3)])
+def test_at_most_all_scales_are_read_and_all_where_a_state_is_decoded(inputs: str, asked: int, read: int) -> None:
+    model = autoencoder(inputs=inputs, read=asked)
+    tokens = token_maps()
+    read_BLC = model.read(tokens, model.quantizer.decode(tokens))
+    assert torch.equal(read_BLC, model.quantizer.decode(tokens[:read]))
+    assert torch.equal(read_BLC, model.quantizer.decode(tokens)) == (read == 3)
+
+
 @pytest.mark.parametrize("sequence", ["return_state", "state", "return_state_action"])
 def test_the_explicit_inverse_dynamics_reads_two_states(sequence: str) -> None:
     model = autoencoder(inputs="trajectory", sequence=sequence)

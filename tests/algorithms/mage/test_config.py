@@ -28,8 +28,6 @@ BY_RETURN = ["policy.sampling=sample", "policy.candidates=2", "policy.select=ret
         ("autoencoder.scales=[0, 2, 4, 8]", ["scales [0, 2, 4, 8]", "from 1"]),
         ("autoencoder.scales=[1, 2, 4, 6]", ["latent length 8", "not 6"]),
         ("inverse_dynamics.scales=0", ["inverse_dynamics.scales", "greater than or equal to 1", "got 0"]),
-        ("inverse_dynamics.scales=5", ["inverse_dynamics.scales 5", "autoencoder.num_scales 4"]),
-        ("training.inverse_dynamics.given_scales=5", ["given_scales 5", "autoencoder.num_scales 4"]),
         ("value.target_rate=0", ["value.target_rate", "greater than 0", "got 0"]),
         ("transformer.condition_bins=1", ["condition_bins 1", "0 or at least 2"]),
         ("transformer.condition_dropout=0.1", ["condition_dropout", "transformer.condition_bins=32"]),
@@ -68,10 +66,6 @@ def test_every_field_belongs_to_a_component_or_to_the_run() -> None:
                 "policy.candidates=2",
             ],
             ["policy.select observation", "autoencoder.sequence action"],
-        ),
-        (
-            ["inverse_dynamics.scales=1", "inverse_dynamics.inputs=trajectory"],
-            ["inverse_dynamics.scales", "inverse_dynamics.inputs trajectory"],
         ),
         (["inverse_dynamics.scales=1", "policy.sampling=expected"], ["inverse_dynamics.scales", "expected has none"]),
         (
