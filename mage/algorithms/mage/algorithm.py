@@ -115,8 +115,8 @@ class Mage(ConditionedAlgorithm[MageConfig]):
 
     def begin(self, environments: int) -> Generation:
         """What it generates with, for all their candidates together; nothing is remembered of their steps."""
-        # where tokens are drawn, leaving scales out would leave draws out: other tokens at the next step
-        scales = None if self.config.policy.sampling == "sample" else self.config.inverse_dynamics.scales
+        # whole plans are compared, where there are several; of a single one I reads what it reads
+        scales = self.autoencoder.scales_read if self.config.policy.candidates == 1 else None
         rows = environments * self.config.policy.candidates * rows_a_plan(self.config.policy.guidance)
         in_8_bits = self.config.policy.weights == "int8"
         return Generation(self.transformer, self.autoencoder.quantizer, rows, scales, in_8_bits)
@@ -143,6 +143,8 @@ class Mage(ConditionedAlgorithm[MageConfig]):
         candidates = self.config.policy.candidates
         repeated_NY = condition_BY.repeat_interleave(candidates, 0) if candidates > 1 else condition_BY
         token_maps, latent_NLC = self.generate(repeated_NY, choose, generation)
+        left_out = self.transformer.schedule[len(token_maps) :]
+        choose.pass_over(len(repeated_NY), left_out, self.config.autoencoder.codebook_size)
         read_NLC = self.autoencoder.read(token_maps, latent_NLC)
         actions_NA = self.act_on(read_NLC, repeated_NY)
         if candidates == 1:

@@ -45,6 +45,12 @@ class TokenChoice:
             return tokens_Bl, (logits_BlV / config.temperature).softmax(-1) @ codebook_VC
         return tokens_Bl, F.embedding(tokens_Bl, codebook_VC)
 
+    def pass_over(self, rows: int, lengths: Sequence[int], codes: int) -> None:
+        """Draws the noise of scales that nobody reads, so that what is drawn after them is what it is with them."""
+        if self.uniform is not None:
+            for length in lengths:
+                self.uniform(torch.Size((rows, length, codes)))
+
 
 def row_by_row(generators: Sequence[torch.Generator]) -> Uniform:
     """Noise of which every row comes from a generator of its own: an episode does not depend on its neighbours."""
