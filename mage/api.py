@@ -58,7 +58,7 @@ def train(
         scenario: a name from `mage.scenarios.names()`; may be left out with `dataset`.
         dataset: ID of any Minari dataset, known to a scenario or not.
         dataset_namespace: take the scenario's dataset from this local namespace, such as `local`.
-        preset: `cpu`, `paper` or `default`.
+        preset: `cpu`, `paper` or `default`; `mage algorithms NAME` says which there are.
         overrides: `field=value` changes to the preset, or a mapping from fields to values.
         seed: training seed.
         out: run directory to write (config, policy, metrics, checkpoint); without it nothing is written.

@@ -61,7 +61,7 @@ def explain(
     import difflib
 
     from mage import registry
-    from mage.config import load_config, preset_names
+    from mage.config import load_config
     from mage.config.loading import get_field
 
     name = named(algorithm) or registry.DEFAULT
@@ -74,7 +74,7 @@ def explain(
         if theirs:
             hint = f"; {' and '.join(theirs)} {'have' if theirs[1:] else 'has'} it: add --algorithm {theirs[0]}"
         raise MageError(f"{name} has no field '{field}'{hint}")
-    presets = [preset for preset in preset_names() if preset in {*registry.get(name).presets, "default"}]
+    presets = sorted({*registry.get(name).presets, "default"})
     configs = {preset: load_config(preset, algorithm=name) for preset in presets}
     for path, default, values, meaning in wanted:
         print(f"{path}: {meaning or '(no description)'}")

@@ -304,7 +304,7 @@ def test_an_impossible_placement_is_refused_before_anything_is_written(
 
 def test_an_unknown_preset_is_answered_with_those_there_are() -> None:
     line = error_of("train", "maze2d-umaze", "--preset", "gpu")
-    assert "unknown preset 'gpu'; there are: cpu, default, paper" in line
+    assert "unknown preset 'gpu'; there are: cpu, cpu-0.1, default, paper" in line
 
 
 def test_a_value_that_is_not_a_number_is_found_before_training(minari_root: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import torch
 from pydantic import Field
@@ -57,12 +57,18 @@ class Actor(nn.Module):
         return action_BA
 
 
+SMALL: Final = {"training": {"reference": {"steps": 6000, "batch_size": 256, "learning_rate": 1e-3}}}
+WIDE: Final = {"behaviour_cloning": {"hidden_dim": 512, "hidden_layers": 3}, "training": {"reference": {"steps": 20000}}}
+"""A gait is not learned by less (benchmarks/routes.md)."""
+
+
 class BehaviourCloning(Algorithm[Any]):
     """Takes the action that the data takes, on average, in a state."""
 
     config_class: ClassVar[type[AlgorithmConfig]] = BehaviourCloningConfig
     presets: ClassVar[Presets] = {
-        "cpu": {"*": {"training": {"reference": {"steps": 6000, "batch_size": 256, "learning_rate": 1e-3}}}},
+        "cpu": {"*": SMALL, "locomotion": WIDE, "antmaze": WIDE, "ogbench": WIDE},
+        "cpu-0.1": {"*": SMALL},
         # the paper takes its references' scores from elsewhere; this size is ours
         "paper": {
             "*": {

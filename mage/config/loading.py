@@ -41,7 +41,7 @@ def load_config(
     """The configuration of a preset with `field=value` overrides.
 
     Args:
-        preset: one of the algorithm's: cpu, paper, default.
+        preset: one of the algorithm's: cpu, paper, default, of some also cpu-0.1, what `cpu` was in version 0.1.
         overrides: such as `"transformer.depth=4"`; values are read as YAML. Or a mapping from fields to values.
         domain: the scenario's domain (family of benchmarks), for which a preset may differ.
         algorithm: its name or `module:Class`; by default what an override `"algorithm=dt"` says, else MAGE.

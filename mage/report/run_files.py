@@ -19,7 +19,7 @@ from mage.inspection.document import FILE, INSPECTION_VERSION
 from mage.results.locations import open_location, own_files, read_bytes
 from mage.run_directory import differences
 
-PRESETS = ("cpu", "paper", "default")
+PRESETS = ("cpu", "paper", "default", "cpu-0.1")
 
 
 @dataclass

@@ -12,6 +12,9 @@ SINCE = {("paper", "mage"): ["transformer.condition_latent=teacher_forced"]}
 SINCE["default", "mage"] = SINCE["paper", "mage"]
 """What presets have changed since, and how to ask for what they were; the results of then keep their names."""
 
+RENAMED = {("cpu", algorithm): "cpu-0.1" for algorithm in ("mage", "bc", "return_bc")}
+"""Presets of then whose name another one has now."""
+
 ROWS: list[dict[str, Any]] = json.loads(Path(__file__).with_name("config_hashes.json").read_text())
 
 
@@ -22,5 +25,6 @@ def test_every_configuration_keeps_the_hash_and_the_stages_of_version_0_1(preset
     assert len(rows) == 28
     for row in rows:
         then = SINCE.get((preset, algorithm), [])
-        config = load_config(preset, [f"algorithm={algorithm}", *then, *row["overrides"]], row["domain"])
+        named = RENAMED.get((preset, algorithm), preset)
+        config = load_config(named, [f"algorithm={algorithm}", *then, *row["overrides"]], row["domain"])
         assert (config.hash(), list(config.stages)) == (row["hash"], row["stages"]), row
