@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from mage.api import inspect as inspect
     from mage.api import load_policy as load_policy
     from mage.api import train as train
+    from mage.api import train_seeds as train_seeds
     from mage.sharing.folder import export as export
 
 __version__ = "0.1.0"
-__all__ = ["MageError", "evaluate", "export", "inspect", "load_policy", "results", "scenarios", "train"]
+__all__ = ["MageError", "evaluate", "export", "inspect", "load_policy", "results", "scenarios", "train", "train_seeds"]
 
 _LAZY = {
     "evaluate": "mage.api",
@@ -28,6 +29,7 @@ _LAZY = {
     "inspect": "mage.api",
     "load_policy": "mage.api",
     "train": "mage.api",
+    "train_seeds": "mage.api",
 }
 
 

@@ -11,26 +11,17 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import torch
 
-from mage import __version__, scenarios
-from mage.config import AlgorithmConfig, load_config, make_config
-from mage.data.environments import check_environment
-from mage.data.precision import notes_on
-from mage.data.sources import load_trajectories
 from mage.errors import MageError
 from mage.evaluation.episodes import evaluate_policies
 from mage.evaluation.recording import Recording, write_episodes
-from mage.files import as_path, expand_variables, kept_or_told
+from mage.files import as_path, kept_or_told
 from mage.inspection.read import inspect_run, inspect_sweep, is_sweep
 from mage.interface.policy import Policy
 from mage.interface.policy import load_policy as read_policy
-from mage.run_directory import TRAINING, Differences, differences, started_otherwise, write_started
-from mage.run_training import train_here, train_on_workers
+from mage.run_training import Data, train_runs
 from mage.sharing.hub import fetch, is_on_hub
 from mage.training.artefacts import Log
-from mage.training.checkpoint import check_where
-from mage.training.disk import check_room
-from mage.training.engine import check_shares
-from mage.training.trainer import choose_device, save_run
+from mage.training.trainer import choose_device
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,35 +63,43 @@ def train(
         MageError: unknown scenario, missing or broken dataset, an evaluation environment that does not fit it, bad
             configuration, or a run directory that exists.
     """
-    expand_variables()
-    seed, crew = whole_number("seed", seed, 0), whole_number("workers", workers, 0)
-    known = scenarios.get(scenario) if scenario else None
-    config = load_config(preset, overrides, known.domain if known else None, algorithm, scenario)
-    started = {"scenario": scenario, "dataset": dataset, "dataset_namespace": dataset_namespace, "seed": seed}
-    folder = check_run_directory(out, config, resume, crew, started) if out else None
-    if not crew:
-        choose_device(config.training.device)
-    check_shares(config, crew)
-    trajectories = load_trajectories(known, dataset, dataset_namespace)
-    unplayable = check_environment(trajectories) if trajectories.task.environment_spec else None
-    if unplayable:
-        log(unplayable)
-    for note in notes_on(trajectories):
-        log(note)
-    if folder:
-        if not resume:
-            check_room(folder, trajectories, config)
-        TRAINING.write(folder, config.model_dump(mode="json"))
-        write_started(
-            folder, started | {"dataset_id": trajectories.task.dataset_id, "workers": crew, "mage": __version__}
-        )
-    if crew:
-        trained = train_on_workers(trajectories, config, seed, crew, folder, log)
-    else:
-        trained = train_here(trajectories, config, seed, folder, log)
-    if folder:
-        save_run(folder, trained)
-    return trained.policy
+    runs, crew = {whole_number("seed", seed, 0): out}, whole_number("workers", workers, 0)
+    data = Data(scenario, dataset, dataset_namespace)
+    return train_runs(runs, data, preset, overrides, algorithm, resume, crew, log)[0]
+
+
+def train_seeds(
+    scenario: str | None = None,
+    *,
+    seeds: Iterable[SupportsIndex],
+    dataset: str | None = None,
+    dataset_namespace: str | None = None,
+    preset: str = "cpu",
+    overrides: Iterable[str] | Mapping[str, Any] = (),
+    out: str | Path | None = None,
+    resume: bool = False,
+    log: Log = print,
+    algorithm: str | None = None,
+) -> list[Policy]:
+    """Trains several seeds of one configuration in this process, as `train` does one; returns a policy a seed.
+
+    One after another; with `training.stacked=true` at once, each step being one on the weights of all side by side.
+
+    Args:
+        seeds: training seeds.
+        out: folder of the run directories, `seed-<n>`; each is that of an ordinary training.
+
+    The other arguments are those of `train`.
+
+    Raises:
+        MageError: as `train`, of any seed; or no stage of the algorithm can be trained at once.
+    """
+    wanted = [whole_number("seed", seed, 0) for seed in seeds]
+    if not wanted or len(set(wanted)) < len(wanted):
+        raise MageError(f"seeds must be different numbers, at least one, and are {wanted}")
+    runs = {seed: as_path(out) / f"seed-{seed}" if out else None for seed in wanted}
+    data = Data(scenario, dataset, dataset_namespace)
+    return train_runs(runs, data, preset, overrides, algorithm, resume, 0, log)
 
 
 def evaluate(
@@ -243,25 +242,3 @@ def load_policy(run: str | Path, device: str | torch.device = "cpu", scenario: s
             f"the policy in {run} was trained on {policy.task.scenario}, not on {scenario}; give its own run"
         )
     return policy
-
-
-def check_run_directory(
-    out: str | Path, config: AlgorithmConfig, resume: bool, crew: int, started: Mapping[str, Any]
-) -> Path:
-    """The run directory as a path; `crew` are the workers of a run that is to go on, `started` its data and seed.
-
-    Raises:
-        MageError: it is taken, an address or, to resume, holds no run or one of another configuration, data or seed.
-    """
-    folder = as_path(out)
-
-    def differing() -> Differences:
-        then = TRAINING.read(folder, partial(make_config, from_disk=True))
-        same = then.hash() == config.hash()  # of what determines the result
-        other = {} if same else differences(then.model_dump(mode="json"), config.model_dump(mode="json"))
-        return {**started_otherwise(folder, started), **other}
-
-    TRAINING.check(folder, resume, differing)
-    if resume:
-        check_where(folder, crew)
-    return folder

@@ -6,7 +6,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -33,7 +33,7 @@ from mage.cli_paper import paper
 from mage.cli_pictures import plot, video
 from mage.cli_results import results
 from mage.cli_sharing import export
-from mage.command import HELP, SeveralValues, errors_end_it, taking
+from mage.command import HELP, NUMBER, SeveralValues, errors_end_it, taking
 from mage.doctor import OPTIONAL, examine, sick, versions
 from mage.errors import MageError
 from mage.files import NOT_KEPT, as_path
@@ -115,6 +115,14 @@ def train(
     preset: Preset = "cpu",
     overrides: Overrides = None,
     seed: Annotated[int, typer.Option(min=0, help="Training seed.")] = 0,
+    seeds: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=0,
+            metavar=NUMBER,
+            help="Several seeds, each with a run directory in DIR; all at once with --set training.stacked=true.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Run directory.", show_default="runs/train-<scenario>-<time>"),
@@ -125,7 +133,7 @@ def train(
         bool, typer.Option("--print-config", help="Print the configuration that would be trained, and end.")
     ] = False,
 ) -> None:
-    """Train an algorithm on one dataset, with one seed."""
+    """Train an algorithm on one dataset, with one seed or several."""
     check_choice(scenario, dataset, dataset_namespace)
     algorithm = named(algorithm)
     checked = _check_configuration(scenario, preset, overrides, algorithm)
@@ -137,19 +145,25 @@ def train(
     name = (scenario or dataset or "").replace("/", "-")
     folder = as_path(out) if out else Path("runs") / f"train-{name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
-    policy = mage.train(
-        scenario,
-        dataset=dataset,
-        dataset_namespace=dataset_namespace,
-        preset=preset,
-        overrides=overrides or (),
-        seed=seed,
-        out=folder,
-        resume=resume,
-        workers=workers,
-        log=_say,
-        algorithm=algorithm,
-    )
+    common: dict[str, Any] = {
+        "dataset": dataset,
+        "dataset_namespace": dataset_namespace,
+        "preset": preset,
+        "overrides": overrides or (),
+        "out": folder,
+        "resume": resume,
+        "log": _say,
+        "algorithm": algorithm,
+    }
+    if seeds:
+        if workers or seed:
+            raise MageError(
+                "--seeds are all the seeds there are, trained in this process: leave out --seed and --workers"
+            )
+        mage.train_seeds(scenario, seeds=seeds, **common)
+        _say(f"policies: {', '.join(str(folder / f'seed-{each}') for each in seeds)}")
+        return
+    policy = mage.train(scenario, seed=seed, workers=workers, **common)
     _say(f"policy: {folder / 'policy.safetensors'}, target {policy.agent.asks or 'return'} {policy.target_return:.6g}")
     _say(f"look into it with: mage inspect {folder}")
     if policy.task.environment_spec:

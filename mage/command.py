@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 BAD_INPUT, INTERRUPTED = 2, 130
+NUMBER = "N"
+"""Metavar of an option whose values are whole numbers."""
+
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 HELP = {"help_option_names": ["--help", "-h"]}
 
@@ -110,7 +113,7 @@ class SeveralValues(TyperCommand):
     """A command whose repeatable options take several values, too: `--set a=1 b=2` is `--set a=1 --set b=2`.
 
     All that stands alone behind such an option is its own. In a command that also has arguments, only what looks as its
-    metavar says: FIELD=VALUE, or one of a|b.
+    metavar says: FIELD=VALUE, N, or one of a|b.
     """
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
@@ -146,6 +149,8 @@ class SeveralValues(TyperCommand):
         if not param.multiple or not self._has_arguments():
             return bool(param.multiple)
         form = param.metavar or ""
+        if form == NUMBER:
+            return arg.isdecimal()
         return "=" in arg if "=" in form else arg in form.rstrip(".").split("|")
 
     def _check_argument(self, arg: str, option: str | None, known: dict[str, Any]) -> None:

@@ -102,6 +102,30 @@ def test_training_prints_its_progress_and_the_command_that_evaluates(trained: tu
     assert mage.load_policy(folder).training_seed == 7
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("stacked", ["false", "true"])
+def test_several_seeds_leave_a_run_directory_each_that_can_be_resumed(
+    maze_here: Path, trained: tuple[Path, str], tmp_path: Path, stacked: str
+) -> None:
+    command = ["train", "maze2d-umaze", *tiny(), "--set", f"training.stacked={stacked}", "--out", tmp_path]
+    printed = run_well(*command, "--seeds", 7, 8)
+    assert printed.splitlines()[-1] == f"policies: {tmp_path / 'seed-7'}, {tmp_path / 'seed-8'}"
+    assert re.search(r"seed 8: autoencoder 20/20: loss ", printed)
+    rows = [
+        json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
+        for folder in (trained[0], tmp_path / "seed-7")
+    ]
+    assert rows[1]["loss"] == pytest.approx(rows[0]["loss"], rel=1e-3)
+    run_well("evaluate", tmp_path / "seed-8", "--episodes", 1)
+    assert "goes on from step" in run_well(*command, "--seeds", 7, 8, "--resume")
+
+
+def test_several_seeds_are_no_single_one_and_need_no_workers(tmp_path: Path) -> None:
+    for more in (["--seed", "1"], ["--workers", "2"]):
+        result = run("train", "maze2d-umaze", "--seeds", "0", "1", *more, "--out", tmp_path / "run")
+        assert result.exit_code == 2 and "leave out --seed and --workers" in result.stderr
+
+
 def test_tensorboard_shows_the_loss_curves_of_a_training(trained: tuple[Path, str]) -> None:
     events = EventAccumulator(str(trained[0] / "tensorboard"))
     events.Reload()

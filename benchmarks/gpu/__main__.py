@@ -26,6 +26,7 @@ from typing import Any
 
 import torch
 
+from benchmarks import stacked
 from benchmarks.gpu import acting, ceilings, runs, steps
 from benchmarks.gpu.measuring import Bench
 from benchmarks.gpu.table import tables
@@ -39,9 +40,10 @@ PARTS: dict[str, Callable[[Bench], Any]] = {
     "learning": steps.learning,
     "compiled": steps.compiled,
     "seeds": steps.many_seeds,
+    "stacked": lambda bench: stacked.compare(bench.device, bench.size(5, 2), seconds=bench.size(2, 1)),
     "training": lambda bench: runs.training(bench, steps.step_milliseconds(bench)),
 }
-LEAST_SECONDS = {"ray": 45.0, "compiled": 45.0, "seeds": 45.0, "training": 90.0}
+LEAST_SECONDS = {"ray": 45.0, "compiled": 45.0, "seeds": 45.0, "stacked": 45.0, "training": 90.0}
 """Of the budget that must be left for a part to begin; by default 15."""
 
 

@@ -35,6 +35,7 @@ HEADINGS = {
     "acting": "Acting",
     "learning": "What rounding does to learning",
     "seeds": "Seeds of the `cpu` preset",
+    "stacked": "Seeds of the `cpu` preset as one model",
     "ray": "Ray on the GPU",
     "training": "A training at the paper's size",
 }

@@ -98,6 +98,11 @@ class TrainingConfig(Component):
     threads: Annotated[int, QUIET] = Field(
         1, ge=1, description="CPU threads of a process; more than free cores makes torch crawl"
     )
+    stacked: Annotated[bool, QUIET] = Field(
+        False,
+        description="train all seeds of a configuration at once, each step as one on weights laid side by side; for "
+        "small models on a GPU",
+    )
 
     @classmethod
     def stage_names(cls) -> tuple[str, ...]:

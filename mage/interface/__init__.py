@@ -3,7 +3,7 @@
 from mage.interface.algorithm import Algorithm, Info, Presets, Report, Seen, Sizes, Space
 from mage.interface.explanation import Explanation, Finding, Table, finding
 from mage.interface.policy import Acting, Policy
-from mage.interface.stage import ONE, Optimiser, Optimisers, Stage, minimise
+from mage.interface.stage import ONE, Kept, Optimiser, Optimisers, Stage, minimise
 
 __all__ = [
     "ONE",
@@ -12,6 +12,7 @@ __all__ = [
     "Explanation",
     "Finding",
     "Info",
+    "Kept",
     "Optimiser",
     "Optimisers",
     "Policy",

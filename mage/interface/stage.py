@@ -80,6 +80,23 @@ def nothing(rows_B: Tensor) -> Info:
     return {}
 
 
+class Kept(nn.Module):
+    """A tensor that a loss reads, made at its first use of what the stages before have left."""
+
+    value: Tensor | None
+
+    def __init__(self, make: Callable[[], Tensor]) -> None:
+        super().__init__()
+        self._make = make
+        self.register_buffer("value", None, persistent=False)
+
+    def forward(self) -> Tensor:
+        """The tensor."""
+        if self.value is None:
+            self.value = self._make()
+        return self.value
+
+
 @dataclass(frozen=True, eq=False)
 class Stage:
     """One stage of training. What `trains` does not name is frozen and in evaluation mode meanwhile.
@@ -99,6 +116,10 @@ class Stage:
             once. Only the first stages may be shared; it says then what determines those before it, too.
         leaves: what it changes beside what it trains, such as averages of weights: kept with it where it is shared.
         acts: whether the policy may be judged in the midst of the stage.
+        stacks: whether several seeds may be trained as one (`mage.training.stacked`): the step is that of `minimise`,
+            and its loss, from the second step on, is always the same operations on tensors of the algorithm, of
+            `keeps` and of the data, with random numbers of its generator and of dropout alone.
+        keeps: what its loss has made at its first use.
     """
 
     name: str
@@ -112,6 +133,8 @@ class Stage:
     shared_by: Mapping[str, Any] | None = None
     leaves: Sequence[nn.Module] = ()
     acts: bool = True
+    stacks: bool = False
+    keeps: Sequence[Kept] = ()
 
     def parameters(self, optimiser: str, trainable: Iterable[nn.Parameter]) -> list[nn.Parameter]:
         """What an optimiser of it moves, in a fixed order; `trainable` are those that may be moved at all."""
@@ -141,15 +164,22 @@ ONE = "all"
 """The name of the optimiser of a stage that has only one."""
 
 
-def minimise(loss: Loss) -> Step:
-    """The step of a stage that has one optimiser, `ONE`, and one loss."""
+@dataclass(frozen=True)
+class Minimise:
+    """The step of `minimise`."""
 
-    def step(rows_B: Tensor, optimise: Optimisers, random: torch.Generator) -> Info:
-        total, info = loss(rows_B, random)
+    loss: Loss
+
+    def __call__(self, rows_B: Tensor, optimise: Optimisers, random: torch.Generator) -> Info:
+        """Takes it."""
+        total, info = self.loss(rows_B, random)
         optimise[ONE].minimise(total)
         return info
 
-    return step
+
+def minimise(loss: Loss) -> Minimise:
+    """The step of a stage that has one optimiser, `ONE`, and one loss."""
+    return Minimise(loss)
 
 
 def schedule(step: int, config: OptimiserConfig, steps: int, left: float = LEFT) -> float:

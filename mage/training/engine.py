@@ -11,6 +11,7 @@ import math
 import zlib
 from collections import Counter
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from mage.config import AlgorithmConfig, TrainingConfig
 from mage.distributed import mean_over_workers, rank, world_size
 from mage.errors import MageError
-from mage.interface import Algorithm, Optimiser, Stage
+from mage.interface import Algorithm, Info, Optimiser, Stage
 
 DIAGNOSED_ROWS = 256
 OPTIMISERS, OLD_OPTIMISER = "optimisers.safetensors", "optimizer.safetensors"
@@ -61,25 +62,33 @@ class Engine:
         self.history: list[dict[str, float | str]] = []
         self._totals: dict[str, Tensor] = {}
         self._counts: Counter[str] = Counter()
-        self._set_modes()
+        self.set_modes()
 
     def train_until(self, step: int) -> None:
         """Trains up to a step; logs every `log_every` steps and at the end of the call."""
-        self._set_modes()
+        self.set_modes()
         while self.step < step:
-            for name, value in self.train_step().items():
-                self._totals[name] = self._totals.get(name, 0.0) + value.detach()
-                self._counts[name] += 1  # a term need not be one of every step
+            self.gather(self.train_step())
             if self.step % self.training.log_every == 0 or self.step == step:
                 self.log()
 
-    def train_step(self) -> dict[str, Tensor]:
-        """One step on this worker's share of a batch: its terms, and the norms of the gradients."""
+    def gather(self, info: Info, steps: int = 1) -> None:
+        """Adds the terms of a step, or their sums over some, to what is averaged in the next row of the loss curve."""
+        for name, value in info.items():
+            self._totals[name] = self._totals.get(name, 0.0) + value.detach()
+            self._counts[name] += steps  # a term need not be one of every step
+
+    def train_step(self, around: AbstractContextManager[object] | None = None) -> dict[str, Tensor]:
+        """One step on this worker's share of a batch: its terms, and the norms of the gradients.
+
+        `around` is entered for what the stage does, once its batch is drawn.
+        """
         shared, own = self.generators(self.step)
         rows_B = torch.randint(self.rows, (self.config.batch_size,), generator=shared)[rank() :: world_size()]
         for optimiser in self.optimisers.values():
             optimiser.begin(self.step)
-        info = dict(self.stage.step(rows_B.to(self.device), self.optimisers, own))
+        with around or nullcontext():
+            info = dict(self.stage.step(rows_B.to(self.device), self.optimisers, own))
         for name, optimiser in self.optimisers.items():
             if optimiser.norm is not None:
                 info["gradient_norm" if len(self.optimisers) == 1 else f"{name}_gradient_norm"] = optimiser.norm
@@ -109,7 +118,7 @@ class Engine:
         self.agent.eval()
         diagnosed = torch.randint(self.rows, (DIAGNOSED_ROWS,), generator=self.generators(self.step)[0])
         means |= mean_over_workers(self.stage.diagnose(diagnosed.to(self.device)))
-        self._set_modes()
+        self.set_modes()
         self.history.append({"stage": self.name, "step": self.step, **means})
         self._totals, self._counts = {}, Counter()
 
@@ -135,7 +144,7 @@ class Engine:
             optimiser.load(own)
         self.step = step
 
-    def _set_modes(self) -> None:
+    def set_modes(self) -> None:
         """What the stage trains, in training mode and with gradients; all else frozen and in evaluation mode."""
         self.agent.eval().requires_grad_(False)
         for parts in self.stage.trains.values():

@@ -46,6 +46,7 @@ from mage.training.checkpoint import KEPT, load_newest
 from mage.training.inspection import inspect_training
 from mage.training.ray_faults import Say, SayWhatDied, as_mage_error, upload_patiently
 from mage.training.ray_lean import LeanTorchTrainer
+from mage.training.stacked import StackedTrainers
 from mage.training.trainer import Trained, Trainer, choose_device
 
 MAX_WORKER_FAILURES = 2
@@ -199,14 +200,16 @@ def train_loop(job: WorkerJob) -> None:
         for trainer in trainers:
             trainer.log(f"goes on from step {trainer.step} of {trainer.total_steps}")
     every, complain = trainers[0].config.training.checkpoint_every, job.teller.complain
+    stacked = trainers[0].config.training.stacked and len(trainers) > 1
+    crews: Sequence[Trainer | StackedTrainers] = [StackedTrainers(trainers)] if stacked else trainers
     steps = trainers[0].milestones(job.evaluations)
     for number, milestone in enumerate(steps):
         if all(trainer.step >= milestone for trainer in trainers) and milestone < steps[-1]:
             continue
-        for trainer in trainers:
-            while trainer.step < milestone:
-                trainer.advance(min(milestone, (trainer.step // every + 1) * every))
-                if trainer.step < milestone:
+        for crew in crews:
+            while crew.step < milestone:
+                crew.advance(min(milestone, (crew.step // every + 1) * every))
+                if crew.step < milestone:
                     report(trainers, {}, complain)
         if milestone == steps[-1]:
             report(trainers, {}, complain, with_policies=True)

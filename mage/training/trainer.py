@@ -101,13 +101,22 @@ class Trainer:
 
     def advance(self, until: int) -> None:
         """Trains up to a step counted over all stages, `total_steps` at most."""
-        every, until = self.config.training.log_every, min(until, self.total_steps)
-        while self.step < until:
-            target = min(until - self._starts_at(self.stage.name), self.stage.config.steps)
-            self.stage.train_until(min(target, (self.stage.step // every + 1) * every))
-            self.watch(self)
-            if self.stage.step == self.stage.config.steps:
-                self._next_stage()
+        while self.step < min(until, self.total_steps):
+            self.stage.train_until(self.next_stop(until))
+            self.go_on()
+
+    def next_stop(self, until: int) -> int:
+        """The step of the stage under way at which it has to stop, on the way to a step over all stages: where its
+        loss curve gets a row, and at its end.
+        """
+        every, stage = self.config.training.log_every, self.stage
+        return min(until - self._starts_at(stage.name), stage.config.steps, (stage.step // every + 1) * every)
+
+    def go_on(self) -> None:
+        """Tells how far it is and, where a stage is done, begins the next."""
+        self.watch(self)
+        if self.stage.step == self.stage.config.steps:
+            self._next_stage()
 
     def milestones(self, evaluations: int) -> list[int]:
         """Steps (over all stages) at which a scheduler may look: `evaluations` evenly spaced points inside the last

@@ -302,7 +302,7 @@ BASES = {
     "low.actions": ["acting.follow=states"],
     "graph.weights": ["graph.columns=[0]"],
 }
-SPEAKS_ONLY = {f"training.{name}" for name in ("log_every", "checkpoint_every", "device", "threads")}
+SPEAKS_ONLY = {f"training.{name}" for name in ("log_every", "checkpoint_every", "device", "threads", "stacked")}
 SPEAKS_ONLY |= {"evaluation.inspection_episodes", "evaluation.recording", "search.cache"}
 FIELDS = [(name, field) for name in ALGORITHMS for field in sorted({*field_names(kind_of(name))} - {"algorithm"})]
 

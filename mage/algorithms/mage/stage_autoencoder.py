@@ -18,7 +18,7 @@ from mage.algorithms.mage.autoencoder import TrajectoryAutoencoder
 from mage.algorithms.mage.config import MageConfig
 from mage.algorithms.mage.quantizer import codebook_use
 from mage.algorithms.mage.sequence import Windows
-from mage.interface import ONE, Info, Optimisers, Stage
+from mage.interface import ONE, Info, Stage, minimise
 
 COUNTED_WINDOWS = 4096
 """Over which the use of the codebook is counted, once, when the stage is done."""
@@ -36,22 +36,20 @@ class AutoencoderLearning:
             "autoencoder",
             self.config.training.autoencoder,
             {ONE: [self.autoencoder]},
-            self.step,
+            minimise(self.loss),
             self.diagnose,
             tells=("reconstruction_error", "inverse_dynamics_error", "perplexity_all"),
             end=self.codebook_use,
             shared_by=self.config.shared_key(),
             acts=False,
+            stacks=True,
         )
 
-    def step(self, rows_B: Tensor, optimise: Optimisers, random: torch.Generator) -> Info:
-        """Moves the codebook by its moving averages, and everything else down the gradient."""
-        loss, info = self.loss(rows_B, random)
-        optimise[ONE].minimise(loss)
-        return info
-
     def loss(self, rows_B: Tensor, random: torch.Generator | None) -> tuple[Tensor, Info]:
-        """Returns (loss, info); info holds every term, by name. Given random numbers, the codebook learns, too."""
+        """Returns (loss, info); info holds every term, by name.
+
+        Given random numbers, the codebook moves by its moving averages; everything else does down the gradient.
+        """
         batch = self.windows.take(rows_B)
         model, return_B1 = self.autoencoder, batch.condition_BY[:, :1]
         latent_BLC, scales = model.encoder(batch.trajectory_BHX, return_B1), model.scales_read

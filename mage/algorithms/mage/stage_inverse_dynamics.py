@@ -27,7 +27,7 @@ from mage.algorithms.mage.sequence import Windows
 from mage.algorithms.mage.token_choice import Choice, TokenChoice, all_rows
 from mage.algorithms.mage.transformer import MultiScaleTransformer
 from mage.errors import MageError
-from mage.interface import ONE, Info, Stage, minimise
+from mage.interface import ONE, Info, Kept, Stage, minimise
 
 LARGEST_POOL = 131_072
 """Windows for which Z is generated, once: generating costs ten times what a step on it does."""
@@ -53,6 +53,7 @@ class InverseDynamicsLearning:
     ) -> None:
         self.autoencoder, self.transformer, self.decoder = autoencoder, transformer, decoder
         self.config, self.windows, self.data = config, windows, windows.steps
+        self.read = Kept(self._read_all)
 
     def stage(self) -> Stage:
         """As the trainer runs it."""
@@ -64,6 +65,8 @@ class InverseDynamicsLearning:
             self.diagnose,
             tells=("action_error_generated_tokens",),
             acts=False,
+            stacks=True,
+            keeps=[self.read],
         )
 
     def loss(self, rows_B: Tensor, random: torch.Generator) -> tuple[Tensor, Info]:
@@ -79,7 +82,7 @@ class InverseDynamicsLearning:
     def _error(self, indices_B: Tensor) -> Tensor:
         chosen_B = indices_B % len(self._pool)
         rows_B = self._pool[chosen_B]
-        action_BA = self.autoencoder.act(self._read[chosen_B], self.windows.conditions(rows_B), decoder=self.decoder)
+        action_BA = self.autoencoder.act(self.read()[chosen_B], self.windows.conditions(rows_B), decoder=self.decoder)
         return (action_BA - self.data.actions(rows_B)).pow(2).mean()
 
     @cached_property
@@ -96,8 +99,7 @@ class InverseDynamicsLearning:
         drawn = torch.randperm(len(rows), generator=torch.Generator().manual_seed(SEED))[:LARGEST_POOL]
         return rows[drawn.sort().values.to(rows.device)]
 
-    @cached_property
-    def _read(self) -> Tensor:
+    def _read_all(self) -> Tensor:
         """What I reads of every window of the pool, (P, L, C)."""
         choose = TokenChoice(self.config.policy, all_rows(torch.Generator().manual_seed(SEED)))
         return torch.cat([self._read_of(part, choose) for part in self._pool.split(1024)])

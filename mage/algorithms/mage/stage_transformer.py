@@ -62,7 +62,16 @@ class TransformerLearning:
                 trains.append(self.autoencoder.decoder)
         tells = ("cross_entropy", "condition_error", "action_error_generated_tokens")
         stage = self.run.training.transformer
-        return Stage("transformer", stage, {ONE: trains}, minimise(self.loss), self.diagnose, tells)
+        return Stage(
+            "transformer",
+            stage,
+            {ONE: trains},
+            minimise(self.loss),
+            self.diagnose,
+            tells,
+            stacks=True,
+            keeps=[self.tokens.kept],
+        )
 
     def loss(self, rows_B: Tensor, random: torch.Generator) -> tuple[Tensor, Info]:
         """Returns (loss, info); info holds every term, by name."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import torch
 from torch import Tensor
 
 from mage.algorithms.mage.autoencoder import TrajectoryAutoencoder
 from mage.algorithms.mage.sequence import Windows
+from mage.interface import Kept
 
 
 class TrueTokens:
@@ -20,19 +19,19 @@ class TrueTokens:
 
     def __init__(self, autoencoder: TrajectoryAutoencoder, windows: Windows, draws: int) -> None:
         self.autoencoder, self.windows, self.draws = autoencoder, windows, draws
+        self.kept = Kept(self._encode_all)
 
     def take(self, indices_B: Tensor) -> list[Tensor]:
         """One (B, l_k) map a scale."""
         if self.draws < len(self.windows):
             return self._encode(indices_B)
-        return list(self._kept[indices_B].long().split(self.autoencoder.config.schedule, dim=1))
+        return list(self.kept()[indices_B].long().split(self.autoencoder.config.schedule, dim=1))
 
     def _encode(self, indices_B: Tensor) -> list[Tensor]:
         batch = self.windows.take(indices_B)
         return self.autoencoder.encode(batch.trajectory_BHX, batch.condition_BY[:, :1])
 
-    @cached_property
-    def _kept(self) -> Tensor:
+    def _encode_all(self) -> Tensor:
         everything = torch.arange(len(self.windows), device=self.windows.steps.device)
         # every process keeps its own: a million windows of 15 tokens are 30 MB of 16 bits, and 120 MB as they come
         small = torch.int16 if self.autoencoder.config.codebook_size <= 2**15 else torch.int32
