@@ -45,6 +45,19 @@ def test_one_ray_worker_gives_the_loss_curve_and_the_inspection_of_a_plain_proce
 
 
 @pytest.mark.ray
+def test_a_worker_trains_its_seeds_at_once_as_it_would_one_by_one(
+    ray_cluster: None, tiny_maze: Trajectories, tiny_config: MageConfig, tmp_path: Path
+) -> None:
+    often = tiny_config.training.model_copy(update={"stacked": True, "checkpoint_every": 35})
+    config = tiny_config.model_copy(update={"training": often})
+    for seed, together in enumerate(train_with_ray(ray.put(tiny_maze), config, [0, 1], "run", tmp_path)):
+        alone = Trainer(tiny_maze, tiny_config, seed)
+        alone.advance(alone.total_steps)
+        assert together.policy.training_seed == seed
+        assert together.history[-1]["loss"] == pytest.approx(alone.history[-1]["loss"], rel=1e-3)
+
+
+@pytest.mark.ray
 def test_one_of_two_workers_that_knows_better_ends_training_at_once_with_its_sentence(
     ray_cluster: None, tiny_maze: Trajectories, tiny_config: MageConfig, tmp_path: Path
 ) -> None:
