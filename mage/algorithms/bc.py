@@ -58,7 +58,10 @@ class Actor(nn.Module):
 
 
 SMALL: Final = {"training": {"reference": {"steps": 6000, "batch_size": 256, "learning_rate": 1e-3}}}
-WIDE: Final = {"behaviour_cloning": {"hidden_dim": 512, "hidden_layers": 3}, "training": {"reference": {"steps": 20000}}}
+WIDE: Final = {
+    "behaviour_cloning": {"hidden_dim": 512, "hidden_layers": 3},
+    "training": {"reference": {"steps": 20000}},
+}
 """A gait is not learned by less (benchmarks/routes.md)."""
 
 

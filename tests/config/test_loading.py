@@ -60,7 +60,7 @@ def test_a_misspelt_field_in_a_file_is_answered_with_the_nearest() -> None:
 
 
 def test_an_unknown_preset_is_answered_with_those_there_are() -> None:
-    with pytest.raises(MageError, match="unknown preset 'gpu'; there are: cpu, cpu-0.1, default, paper"):
+    with pytest.raises(MageError, match=r"unknown preset 'gpu'; there are: cpu, cpu-0\.1, default, paper"):
         load_config("gpu")
 
 

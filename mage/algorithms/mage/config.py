@@ -134,7 +134,8 @@ class MageConfig(ConditionedConfig):
             )
         if self.inverse_dynamics.scales is not None and self.policy.sampling == "expected":
             raise ValueError(
-                "inverse_dynamics.scales reads tokens, policy.sampling expected has none; set inverse_dynamics.scales=null"
+                "inverse_dynamics.scales reads tokens, policy.sampling expected has none; set "
+                "inverse_dynamics.scales=null"
             )
         selects = self.policy.candidates > 1
         if selects and self.policy.select == "value" and not self.training.value.steps:

@@ -87,7 +87,8 @@ class InverseDynamicsConfig(Component):
         None,
         ge=1,
         description="ours: I reads z_1 + .. + z_j of at most so many scales, coarsest first, in stage 1 and after; by "
-        "default all, which is the paper's, as the explicit one needs. The finer ones hold the action noise of whoever was recorded",
+        "default, and where s_1 is decoded, all, which is the paper's. The finer ones hold the action noise of whoever "
+        "was recorded",
     )
     hidden_dim: int = Field(256, ge=1)
     hidden_layers: int = Field(2, ge=1)
