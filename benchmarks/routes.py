@@ -42,16 +42,16 @@ SCENARIOS = (
     "antmaze-umaze-diverse",
     "antmaze-medium-diverse",
 )
-FEASIBLE = "evaluation.target_return_rule=feasible"
+FEASIBLE, ADVANTAGE = "evaluation.target_return_rule=feasible", "condition.kind=advantage"
 PLAN = (
     "inverse_dynamics.inputs=latent_and_observation",
     "inverse_dynamics.loss_weight=0",
     "inverse_dynamics.scales=1",
     "training.inverse_dynamics.given_scales=1",
     "training.inverse_dynamics.whole_windows=true",
-    "transformer.condition_weight=0",
 )
-ADVANTAGE = "condition.kind=advantage"
+TWO_SCALES = ("inverse_dynamics.scales=2", "training.inverse_dynamics.given_scales=2")
+DRAWN = "policy.sampling=sample"
 WIDE = (
     "inverse_dynamics.hidden_dim=512",
     "inverse_dynamics.hidden_layers=3",
@@ -69,7 +69,9 @@ METHODS = {
     "return_bc (advantage) 0.1": ("return_bc", "cpu-0.1", (ADVANTAGE,)),
     "mage 0.1": ("mage", "cpu-0.1", (FEASIBLE,)),
     "mage 0.1, wide I": ("mage", "cpu-0.1", (FEASIBLE, *WIDE)),
-    "mage 0.1, I(z_1, s_0)": ("mage", "cpu-0.1", (FEASIBLE, *PLAN)),
+    "mage 0.1, drawn": ("mage", "cpu-0.1", (FEASIBLE, DRAWN)),
+    "mage 0.1, drawn, I(z_1 + z_2, s_0)": ("mage", "cpu-0.1", (FEASIBLE, DRAWN, *PLAN, *TWO_SCALES)),
+    "mage 0.1, I(z_1, s_0)": ("mage", "cpu-0.1", (FEASIBLE, *PLAN, "transformer.condition_weight=0")),
 }
 """In words -> algorithm, preset, changes; 0.1 is what `cpu` was then. The last acts by its plan, as was first tried
 (benchmarks/following.md).
