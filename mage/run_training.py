@@ -29,7 +29,7 @@ from mage.training.checkpoint import HERE, ON_WORKERS, check_where, keep_checkpo
 from mage.training.disk import check_room
 from mage.training.engine import check_shares
 from mage.training.inspection import inspect_training
-from mage.training.stacked import StackedTrainers
+from mage.training.stacked import StackedTrainers, check_stacks
 from mage.training.trainer import Trained, Trainer, choose_device, log_row, save_run
 
 
@@ -68,6 +68,8 @@ def train_runs(
         log(unplayable)
     for note in notes_on(trajectories):
         log(note)
+    if config.training.stacked and len(folders) > 1:
+        check_stacks(Trainer(trajectories, config, min(folders)))  # before anything is written
     for seed, folder in folders.items():
         if folder is None:
             continue
@@ -78,37 +80,33 @@ def train_runs(
         write_started(folder, data._asdict() | own)
     if workers:
         [(seed, folder)] = folders.items()
-        trained = [train_on_workers(trajectories, config, seed, workers, folder, log)]
-    else:
-        trained = train_here(trajectories, config, folders, log)
-    for folder, each in zip(folders.values(), trained, strict=True):
+        trained = train_on_workers(trajectories, config, seed, workers, folder, log)
         if folder:
-            save_run(folder, each)
-    return [each.policy for each in trained]
+            save_run(folder, trained)
+        return [trained.policy]
+    return train_here(trajectories, config, folders, log)
 
 
 Runs = Mapping[int, Path | None]
 """A run directory a training seed; None: nothing is kept of it."""
 
 
-def train_here(trajectories: Trajectories, config: AlgorithmConfig, runs: Runs, log: Log) -> list[Trained]:
+def train_here(trajectories: Trajectories, config: AlgorithmConfig, runs: Runs, log: Log) -> list[Policy]:
     """Trains in this process: seed by seed, or all of them at once (`training.stacked`).
 
-    Checkpoints are kept in each run directory, and gone on from.
+    Checkpoints are kept in each run directory, and gone on from; what is trained is saved there as soon as it is.
     """
     torch.set_num_threads(config.training.threads)
     if config.training.stacked:
         return _train_together(trajectories, config, runs, log)
     return [
-        trained
+        policy
         for seed, folder in runs.items()
-        for trained in _train_together(
-            trajectories, config, {seed: folder}, log if len(runs) == 1 else named(log, seed)
-        )
+        for policy in _train_together(trajectories, config, {seed: folder}, log if len(runs) == 1 else named(log, seed))
     ]
 
 
-def _train_together(trajectories: Trajectories, config: AlgorithmConfig, runs: Runs, log: Log) -> list[Trained]:
+def _train_together(trajectories: Trajectories, config: AlgorithmConfig, runs: Runs, log: Log) -> list[Policy]:
     curves = [EventFile(folder / FOLDER) if folder else None for folder in runs.values()]
     trainers: list[Trainer] = []
     for (seed, folder), curve in zip(runs.items(), curves, strict=True):
@@ -129,7 +127,11 @@ def _train_together(trajectories: Trajectories, config: AlgorithmConfig, runs: R
     for curve in curves:
         if curve:
             curve.close()
-    return [Trained(trainer.policy(), trainer.history, inspect_training(trainer)) for trainer in trainers]
+    trained = [Trained(trainer.policy(), trainer.history, inspect_training(trainer)) for trainer in trainers]
+    for each, folder in zip(trained, runs.values(), strict=True):
+        if folder:
+            save_run(folder, each)
+    return [each.policy for each in trained]
 
 
 def watch(curves: EventFile | None, trainer: Trainer) -> None:

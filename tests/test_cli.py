@@ -126,6 +126,28 @@ def test_several_seeds_are_no_single_one_and_need_no_workers(tmp_path: Path) -> 
         assert result.exit_code == 2 and "leave out --seed and --workers" in result.stderr
 
 
+def test_an_algorithm_that_does_not_stack_is_refused_before_anything_is_written(
+    maze_here: Path, tmp_path: Path
+) -> None:
+    result = run(
+        *("train", "maze2d-umaze", "--algorithm", "bc", "--seeds", "0", "1"),
+        *("--set", "training.stacked=true", "--out", tmp_path / "run"),
+    )
+    assert result.exit_code == 2 and "no stage of bc can be trained with several seeds at once" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_seed_that_is_trained_is_saved_though_the_next_one_fails(maze_here: Path, tmp_path: Path) -> None:
+    command = ["train", "maze2d-umaze", *tiny(), "--seeds", "0", "1", "--out", tmp_path]
+    run_well(*command)
+    (tmp_path / "seed-0" / "policy.safetensors").unlink()
+    for file in (tmp_path / "seed-1").rglob("*.safetensors"):
+        file.write_bytes(b"damaged")
+    assert run(*command, "--resume").exit_code == 2
+    assert mage.load_policy(tmp_path / "seed-0").training_seed == 0
+
+
 def test_tensorboard_shows_the_loss_curves_of_a_training(trained: tuple[Path, str]) -> None:
     events = EventAccumulator(str(trained[0] / "tensorboard"))
     events.Reload()

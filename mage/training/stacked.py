@@ -42,11 +42,7 @@ class StackedTrainers:
         self._stack: Stack | None = None
         if world_size() > 1:
             raise MageError("training.stacked is for one worker; take one, or set training.stacked=false")
-        if not any(stage.stacks for stage in trainers[0].stages):
-            raise MageError(
-                f"no stage of {trainers[0].config.algorithm} can be trained with several seeds at once; "
-                "set training.stacked=false"
-            )
+        check_stacks(trainers[0])
 
     @property
     def step(self) -> int:
@@ -75,6 +71,15 @@ class StackedTrainers:
         if step == engines[0].config.steps:
             self._stack.part()
             self._stack = None
+
+
+def check_stacks(trainer: Trainer) -> None:
+    """MageError where no stage of the algorithm can be trained with several seeds at once."""
+    if not any(stage.stacks for stage in trainer.stages):
+        raise MageError(
+            f"no stage of {trainer.config.algorithm} can be trained with several seeds at once; "
+            "set training.stacked=false"
+        )
 
 
 class Stack:
