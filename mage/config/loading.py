@@ -21,6 +21,9 @@ from mage.errors import MageError
 BUILT_IN_PRESETS = ("cpu", "default", "paper")
 """Of every algorithm that ships with the package; `default` is `paper` whatever the family of scenarios."""
 
+CPU_0_1 = "cpu-0.1"
+"""What `cpu` was in version 0.1: where an algorithm has no such preset, `cpu` itself, which has not changed."""
+
 ANY_FAMILY = "*"
 
 Overrides = Iterable[str] | Mapping[str, Any]
@@ -41,7 +44,7 @@ def load_config(
     """The configuration of a preset with `field=value` overrides.
 
     Args:
-        preset: one of the algorithm's: cpu, paper, default, of some also cpu-0.1, what `cpu` was in version 0.1.
+        preset: one of the algorithm's: cpu, paper, default; or cpu-0.1, what `cpu` was in version 0.1.
         overrides: such as `"transformer.depth=4"`; values are read as YAML. Or a mapping from fields to values.
         domain: the scenario's domain (family of benchmarks), for which a preset may differ.
         algorithm: its name or `module:Class`; by default what an override `"algorithm=dt"` says, else MAGE.
@@ -83,7 +86,7 @@ def _preset_of(
     where: Iterable[str | None],
 ) -> dict[str, Any]:
     """What a preset says of all, of a family of scenarios and of a scenario, the later over the earlier."""
-    families = presets.get(preset)
+    families = presets.get(preset, presets.get("cpu") if preset == CPU_0_1 else None)
     if families is None and preset == "default" and "paper" in presets:
         families = {ANY_FAMILY: presets["paper"].get(ANY_FAMILY, {})}
     if families is None:

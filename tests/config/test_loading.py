@@ -64,6 +64,13 @@ def test_an_unknown_preset_is_answered_with_those_there_are() -> None:
         load_config("gpu")
 
 
+def test_the_preset_of_version_0_1_is_cpu_where_that_has_not_changed() -> None:
+    assert load_config("cpu-0.1", domain="antmaze", algorithm="dt") == load_config(
+        "cpu", domain="antmaze", algorithm="dt"
+    )
+    assert load_config("cpu-0.1", domain="antmaze") != load_config("cpu", domain="antmaze")
+
+
 def test_a_valid_configuration_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         mage_config("cpu").transformer.depth = 3  # type: ignore[misc]

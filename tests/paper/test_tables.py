@@ -66,7 +66,7 @@ def test_only_methods_of_others_are_published_only(table: AblationTable) -> None
 
 
 @EACH
-@pytest.mark.parametrize("preset", preset_names())
+@pytest.mark.parametrize("preset", [*preset_names(), "cpu-0.1"])
 def test_every_row_is_a_valid_configuration_on_every_scenario(table: AblationTable, preset: str) -> None:
     assert all(len(hashes(table, preset, scenario)) == len(table.variants) for scenario in scenarios.names())
 
