@@ -32,6 +32,7 @@ GAMES = ("maze-game", "maze-game-hidden")
 POLICIES = {
     "MAGE": [],
     "MAGE without L_cond": ["transformer.condition_weight=0"],
+    "MAGE, likeliest plans": ["policy.sampling=greedy"],
     "Decision Transformer": ["algorithm=dt"],
     "Decision Diffuser": ["algorithm=decision_diffuser"],
     "HD": ["algorithm=hierarchical_diffuser"],
