@@ -25,7 +25,7 @@ import mage
 from benchmarks.acting import acting_with
 from benchmarks.table import environment_lines, markdown
 from mage import scenarios
-from mage.config import load_config
+from mage.config import AlgorithmConfig, load_config
 from mage.data.sources import trajectories_of
 from mage.data.trajectories import target_return
 from mage.interface import Policy
@@ -121,14 +121,15 @@ def read_raw(file: Path | None) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def is_repeated(method: str, scenario: str) -> bool:
-    """Whether the preset of version 0.1 is what another method has there."""
-    other = METHODS.get(method.removesuffix(" 0.1"), METHODS[method])
-    domain = scenarios.get(scenario).domain
-    own_config, other_config = (
-        load_config(preset, changes, domain, algorithm, scenario)
-        for algorithm, preset, changes in (METHODS[method], other)
-    )
-    return other is not METHODS[method] and own_config == other_config
+    """Whether a method before it is the same there, as the preset of version 0.1 is where it has not changed."""
+    names = list(METHODS)
+    return any(configured(other, scenario) == configured(method, scenario) for other in names[: names.index(method)])
+
+
+def configured(method: str, scenario: str) -> AlgorithmConfig:
+    """What is trained."""
+    algorithm, preset, changes = METHODS[method]
+    return load_config(preset, changes, scenarios.get(scenario).domain, algorithm, scenario)
 
 
 def measure(seed: int, method: str, scenario: str, options: argparse.Namespace) -> None:
