@@ -1,7 +1,7 @@
 """HDMI-style: sub-goals by the return they are asked for, ways between them, and what is known of both."""
 
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -99,15 +99,16 @@ def test_nothing_is_learned_of_what_is_known() -> None:
         said_BMS[:, [0, -1]] = 1e6
         return said_BMS
 
-    loss, _ = agent.high.noise_loss(wrong_at_the_ends, plan_BMS, known, own)
+    loss, _ = agent.high.loss(wrong_at_the_ends, plan_BMS, known, own)
     assert loss < 10
     assert torch.equal(seen_by_network[0][:, [0, -1]], plan_BMS[:, [0, -1]])
     assert not torch.equal(seen_by_network[0][:, 1], plan_BMS[:, 1])
 
 
-def test_sub_goals_go_by_the_return_that_is_asked_for() -> None:
+@pytest.mark.parametrize("predicts", ["noise", "plan"])
+def test_sub_goals_go_by_the_return_that_is_asked_for(predicts: Literal["noise", "plan"]) -> None:
     torch.manual_seed(0)
-    own = GoalDiffuserConfig(denoising_steps=10, embed_dim=32, depth=1, num_heads=2)
+    own = GoalDiffuserConfig(denoising_steps=10, embed_dim=32, depth=1, num_heads=2, predicts=predicts)
     shared = HierarchyConfig(subgoals=3, average_start=10_000, average_every=1)
     model, random = GoalDiffuser(1, own, shared), torch.Generator().manual_seed(0)
     optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 3e-3)

@@ -176,6 +176,7 @@ OTHER_VALUES: dict[str, Any] = {
     "states.multipliers": [1, 2],
     "states.show_ends": True,
     "states.predicts": "plan",
+    "high.predicts": "plan",
     "states.normaliser": "deviations",
     "states.padding": "last",
     "states.horizon": 48,

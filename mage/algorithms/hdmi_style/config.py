@@ -24,6 +24,12 @@ class GoalDiffuserConfig(Component):
         0.25, ge=0, lt=1, description="share of windows of which the return is not told, as in Decision Diffuser"
     )
 
+    predicts: Annotated[Literal["noise", "plan"], ADDED] = Field(
+        "noise",
+        description="what the network says of noisy sub-goals: their noise, as Decision Diffuser's; or these, as "
+        "Diffuser's, whose errors are no larger where there is most noise, and the way is chosen",
+    )
+
     @model_validator(mode="after")
     def _check(self) -> GoalDiffuserConfig:
         check_heads(self.embed_dim, self.num_heads)

@@ -1,4 +1,4 @@
-"""The two diffusion models of HDMI-style, which predict noise:
+"""The two diffusion models of HDMI-style, which predict noise (the goal diffuser's x_0 if it `predicts` plans):
 
     L = mean (noise^(x_t, t, c) - noise)^2      x_t with what is known written in, of which nothing is learned
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -36,11 +37,11 @@ WIDEST = 5.0
 in the plan."""
 
 Conditioned = Callable[[Tensor, Tensor], Tensor]
-"""(noisy plans (B, H, D), levels (B,)) -> their noise, under a condition."""
+"""(noisy plans (B, H, D), levels (B,)) -> their noise, or the plans, under a condition."""
 
 
 class ReturnDiT(nn.Module):
-    """The noise of sub-goals (B, M, S) at levels (B,), told a return (B,) or, where that is not to be told, nothing."""
+    """Noise of sub-goals (B, M, S) at levels (B,), or these, told a return (B,) or, where it may not be, nothing."""
 
     def __init__(self, seen: int, own: GoalDiffuserConfig) -> None:
         super().__init__()
@@ -72,26 +73,36 @@ def embedding(inputs: int, width: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, CONDITION_DIM), nn.SiLU(), nn.Linear(CONDITION_DIM, width))
 
 
-class NoiseDiffuser(nn.Module):
-    """A diffusion model whose network predicts noise; what is known of plans is written in, and nothing learned of it.
+class KnowingDiffuser(nn.Module):
+    """A diffusion model of plans; what is known of them is written in, and nothing learned of it.
 
     Args:
-        network: says the noise of plans.
+        network: says the noise of plans, or the plans.
         horizon: H.
         values: D.
         levels: of noise.
         shared: of both diffusers.
+        predicts: which of the two.
     """
 
-    def __init__(self, network: nn.Module, horizon: int, values: int, levels: int, shared: HierarchyConfig) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        horizon: int,
+        values: int,
+        levels: int,
+        shared: HierarchyConfig,
+        predicts: Literal["noise", "plan"] = "noise",
+    ) -> None:
         super().__init__()
+        self.predicts = predicts
         self.shape = (horizon, values)
         self.limit = 1.0 if shared.normaliser == "limits" else WIDEST
         self.process = Diffusion(levels)
         self.denoiser = network
         self.denoiser_average = Average(network, shared.average_rate, shared.average_start, shared.average_every)
 
-    def noise_loss(
+    def loss(
         self, predict: Conditioned, plan_BHD: Tensor, known: Known, random: torch.Generator
     ) -> tuple[Tensor, Info]:
         """Of plans of the data, at levels that are drawn."""
@@ -99,7 +110,8 @@ class NoiseDiffuser(nn.Module):
         noise_BHD = torch.randn(plan_BHD.shape, generator=random, device=random.device)
         level_B, noise_BHD = level_B.to(plan_BHD.device), noise_BHD.to(plan_BHD.device)
         said_BHD = predict(known.write(self.process.add_noise(plan_BHD, noise_BHD, level_B)), level_B)
-        error_BHD = (known.write(said_BHD) - known.write(noise_BHD)).pow(2)  # what is known is equal in both
+        target_BHD = noise_BHD if self.predicts == "noise" else plan_BHD
+        error_BHD = (known.write(said_BHD) - known.write(target_BHD)).pow(2)  # what is known is equal in both
         loss = error_BHD.mean()
         return loss, {"loss": loss, "first_error": error_BHD[:, 1].mean()}
 
@@ -109,7 +121,8 @@ class NoiseDiffuser(nn.Module):
         """A plan for each that something is known of, (B, H, D); each generator makes as many, one after another."""
 
         def clean(noisy_BHD: Tensor, level_B: Tensor) -> Tensor:
-            plan_BHD = self.process.clean(noisy_BHD, predict(noisy_BHD, level_B), level_B)
+            said_BHD = predict(noisy_BHD, level_B)
+            plan_BHD = self.process.clean(noisy_BHD, said_BHD, level_B) if self.predicts == "noise" else said_BHD
             return plan_BHD.clamp(-self.limit, self.limit)
 
         noise = partial(
@@ -118,13 +131,14 @@ class NoiseDiffuser(nn.Module):
         return self.process.sample(clean, noise, known.write, temperature=temperature, step_temperature=temperature)
 
 
-class GoalDiffuser(NoiseDiffuser):
+class GoalDiffuser(KnowingDiffuser):
     """Makes sub-goals that earn a return."""
 
     actions = 0
 
     def __init__(self, seen: int, own: GoalDiffuserConfig, shared: HierarchyConfig) -> None:
-        super().__init__(ReturnDiT(seen, own), shared.subgoals, seen, own.denoising_steps, shared)
+        network = ReturnDiT(seen, own)
+        super().__init__(network, shared.subgoals, seen, own.denoising_steps, shared, own.predicts)
         self.condition_dropout = own.condition_dropout
 
     def denoising_loss(
@@ -133,7 +147,7 @@ class GoalDiffuser(NoiseDiffuser):
         """Of sub-goals and what is earned by way of them."""
         told_B = torch.rand(len(plan_BMS), generator=random, device=random.device) >= self.condition_dropout
         told_B = told_B.to(plan_BMS)
-        return self.noise_loss(lambda *noisy: self.denoiser(*noisy, return_B, told_B), plan_BMS, known, random)
+        return self.loss(lambda *noisy: self.denoiser(*noisy, return_B, told_B), plan_BMS, known, random)
 
     def best(self, generators: Sequence[torch.Generator], known: Known, acting: HdmiActingConfig) -> Tensor:
         """Sub-goals (B, M, S) that earn what is asked for; there is no choice among several."""
@@ -146,7 +160,7 @@ class GoalDiffuser(NoiseDiffuser):
         return self.made(predict, generators, known, acting.temperature)
 
 
-class TrajectoryDiffuser(NoiseDiffuser):
+class TrajectoryDiffuser(KnowingDiffuser):
     """Makes ways from one state to another."""
 
     def __init__(
@@ -158,7 +172,7 @@ class TrajectoryDiffuser(NoiseDiffuser):
     def denoising_loss(self, plan_BHD: Tensor, known: Known, random: torch.Generator) -> tuple[Tensor, Info]:
         """Of pieces of the data."""
         way_BS = known.last_BS - known.first_BS
-        return self.noise_loss(lambda *noisy: self.denoiser(*noisy, way_BS), plan_BHD, known, random)
+        return self.loss(lambda *noisy: self.denoiser(*noisy, way_BS), plan_BHD, known, random)
 
     def best(self, generators: Sequence[torch.Generator], known: Known, acting: HdmiActingConfig) -> Tensor:
         """Ways (B, K + 1, D), one for each."""
