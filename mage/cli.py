@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 import mage
-from mage import console
+from mage import console, console_results
 from mage.cli_algorithms import algorithms, config
 from mage.cli_data import data
 from mage.cli_options import (
@@ -191,7 +191,7 @@ def evaluate(
     run = as_path(run)
     mage.load_policy(run, scenario=scenario)
     told: list[str] = []
-    console.print_results(mage.evaluate(run, episodes, actors, log=told.append, recording=recording))
+    console_results.print_results(mage.evaluate(run, episodes, actors, log=told.append, recording=recording))
     print("", *told, sep="\n")
     if not any(line.endswith(NOT_KEPT) for line in told):
         print(f"episodes: {run / 'episodes.parquet'}")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mage import console
+from mage import console_results
 from mage.command import HELP, SeveralValues, taking
 from mage.files import as_path
 from mage.paper.options import PaperOptions, Tables
@@ -44,7 +44,7 @@ def plan_tables(options: PaperOptions) -> None:
 
     planned, lines = plan(options)
     if len(planned):
-        console.print_plan(planned)
+        console_results.print_plan(planned)
     for line in lines:
         print(line)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mage import console
+from mage import console_results
 from mage.errors import MageError
 
 results = typer.Typer(help="Look at sweeps and their results, here or elsewhere.", no_args_is_help=True)
@@ -26,9 +26,9 @@ def show_results(path: Location) -> None:
 
     episodes = load(path)
     failures = load_failures(path, episodes)
-    console.print_results(episodes, failures)
-    console.print_failures(failures, path)
-    console.print_counts(path)
+    console_results.print_results(episodes, failures)
+    console_results.print_failures(failures, path)
+    console_results.print_counts(path)
 
 
 @results.command("status")
@@ -43,7 +43,7 @@ def show_status(
     if as_json:
         print(to_json(load_statuses(path)))
     else:
-        console.print_statuses(load_statuses(path))
+        console_results.print_statuses(load_statuses(path))
 
 
 @results.command("compare")
@@ -53,8 +53,8 @@ def compare_results(path: Location) -> None:
 
     episodes = load(path)
     failures = load_failures(path, episodes)
-    console.print_comparison(compare(episodes, failures=failures))
-    console.print_failures(failures, path)
+    console_results.print_comparison(compare(episodes, failures=failures))
+    console_results.print_failures(failures, path)
 
 
 @results.command("statistics")
@@ -69,10 +69,10 @@ def show_statistics(
 
     episodes = load(path)
     failures = load_failures(path, episodes)
-    console.print_statistics(episodes, by, seed, failures)
+    console_results.print_statistics(episodes, by, seed, failures)
     with suppress(MageError):  # a training run has no trials
-        console.print_budget(budget(load_trials(path)))
-    console.print_failures(failures, path)
+        console_results.print_budget(budget(load_trials(path)))
+    console_results.print_failures(failures, path)
     if plot:
         plot_profiles(profile(episodes, by=by, seed=seed, failures=failures), plot)
         print(f"profiles: {plot}")
@@ -116,7 +116,7 @@ def verify_results(path: Location) -> None:
     from mage.evaluation.verify import DIFFERS, verify
 
     verified = verify(path)
-    console.print_verified(verified)
+    console_results.print_verified(verified)
     if (verified["verdict"] == DIFFERS).any():
         raise typer.Exit(1)
     if verified["replayed"].isna().all():
@@ -139,5 +139,5 @@ def pull_results(
 
     for copied in (files := pull(uri, to)):
         print(copied)
-    console.print_counts(to)
+    console_results.print_counts(to)
     print(f"{len(files)} file(s) copied to {to}")
