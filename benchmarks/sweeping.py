@@ -5,7 +5,8 @@
     python -m benchmarks.sweeping jobs --trials 12 --out runs/sweeping/jobs
 
 `shared` and `early` make the same sweep twice on one Ray, with what they are about and without, and print minutes by
-the clock, so nothing else should run. `jobs` needs a cluster that was begun by `ray start --head`, and `ray[default]`.
+the clock, so nothing else should run. `jobs` needs a cluster that was begun by `ray start --head`, `ray[default]`, and
+RAY_AUTH_MODE=token.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from mage.search.sweep import run_sweep
 
 NEVER_ALIKE = "training.autoencoder.weight_decay={}e-12"
 """Names another first stage, which trains for as long."""
+NEVER_TWICE = "training.transformer.learning_rate={low: 1e-4, high: 1e-2, log: true}"
+"""Of a space of few values the same one is proposed again, and a configuration's episodes are one file."""
 DASHBOARD = "http://127.0.0.1:8265"
 
 
@@ -105,11 +108,15 @@ def jobs(options: argparse.Namespace) -> list[dict[str, Any]]:
     places = [options.out.absolute() / name for name in ("first", "second")]
     commands = [job(place, seed, options) for seed, place in enumerate(places)]
     began = time.time()
+    options.out.mkdir(parents=True, exist_ok=True)
     processes = []
-    for command in commands:
-        processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT))
+    for place, command in zip(places, commands, strict=True):
+        with place.with_suffix(".log").open("w") as output:
+            processes.append(subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT))
         time.sleep(5)
     codes = [process.wait() for process in processes]
+    if any(codes):
+        raise SystemExit(f"a job failed (exit codes {codes}); what it said is in {options.out}/*.log")
     return [
         {"job": place.name, "exit code": code} | progress(place, began)
         for place, code in zip(places, codes, strict=True)
@@ -119,14 +126,7 @@ def jobs(options: argparse.Namespace) -> list[dict[str, Any]]:
 def job(place: Path, search_seed: int, options: argparse.Namespace) -> list[str]:
     """A command that sends a sweep to the cluster, and returns when it has ended."""
     sweep = [sys.executable, "-W", "ignore", "-m", "mage", "sweep", options.scenario, "--out", str(place)]
-    sweep += [
-        "--trials",
-        str(options.trials),
-        "--search-seed",
-        str(search_seed),
-        "--space",
-        "transformer.depth=[1,2,3]",
-    ]
+    sweep += ["--trials", str(options.trials), "--search-seed", str(search_seed), "--space", NEVER_TWICE]
     sweep += ["--episodes", str(options.episodes)] if options.episodes else []
     sweep += ["--set", *options.set] if options.set else []
     ray = str(Path(sys.executable).with_name("ray"))
