@@ -65,6 +65,7 @@ class Policy:
         self.task, self.target_return, self.training_seed = task, target_return, training_seed
         self.ceiling = ceiling
         self._acting: Acting | None = None
+        self._generators: list[torch.Generator] = []
 
     @property
     def config(self) -> AlgorithmConfig:
@@ -137,7 +138,7 @@ class Policy:
         Args:
             observations: (B, S), as `mage.data.observations` flattens them.
             return_to_go: target R_t per environment or for all; by default `self.target_return`.
-            generators: one per environment; needed where the policy draws at random.
+            generators: one per environment, for policies that draw; by default the same ones after every `reset`.
             rewards: (B,), what the last actions brought; for policies that look at it.
         """
         shape, size = np.shape(observations), self.observation_size
@@ -149,7 +150,8 @@ class Policy:
         acting = self._acting
         if acting is None or acting.policy is not self or acting.environments != len(observations):
             acting = self._acting = self.begin(len(observations))
-        return acting.act(observations, return_to_go, rewards, generators)
+            self._generators = [torch.Generator().manual_seed(number) for number in range(len(observations))]
+        return acting.act(observations, return_to_go, rewards, generators or self._generators)
 
     def reset(self) -> None:
         """Forgets the past: all environments of `act` begin a new episode."""

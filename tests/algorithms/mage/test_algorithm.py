@@ -109,11 +109,23 @@ def test_a_policy_that_is_moved_acts_there(tiny_policy: Policy, observations: np
 
 def test_a_sampling_policy_asks_for_generators(tiny_policy: Policy, observations: np.ndarray) -> None:
     sampling = configured(tiny_policy, "policy.sampling=sample")
+    policy = Policy(sampling, tiny_policy.task, tiny_policy.target_return, 0)
     with pytest.raises(MageError, match="acts at random: pass one generator per environment"):
-        act(sampling, tiny_policy, observations)
+        policy.begin(len(observations)).act(observations)
     first, again = (act(sampling, tiny_policy, observations, None, own_generators(observations)) for _ in range(2))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, act(configured(tiny_policy), tiny_policy, observations))
+
+
+def test_a_sampling_policy_that_is_given_no_generators_draws_alike_after_every_reset(
+    tiny_policy: Policy, observations: np.ndarray
+) -> None:
+    policy = Policy(configured(tiny_policy, "policy.sampling=sample"), tiny_policy.task, tiny_policy.target_return, 0)
+    first, second = policy.act(observations), policy.act(observations)
+    assert not np.array_equal(first, second)  # the same plan again would be no drawing
+    policy.reset()
+    np.testing.assert_array_equal(policy.act(observations), first)
+    np.testing.assert_array_equal(policy.act(observations), second)
 
 
 def test_a_sampling_policy_of_top_k_one_is_greedy(tiny_policy: Policy, observations: np.ndarray) -> None:
