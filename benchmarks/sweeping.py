@@ -80,7 +80,7 @@ def timed(options: argparse.Namespace, name: str, **settings: Any) -> dict[str, 
     overrides = ["evaluation.inspection_episodes=0", *options.set]
     sweep = make_settings(scenarios=[options.scenario], overrides=overrides, episodes=options.episodes, **settings)
     began = time.monotonic()
-    run_sweep(sweep, options.out / name, address="auto" if os.environ.get("RAY_ADDRESS") else "local")
+    run_sweep(sweep, options.out / name)
     minutes = (time.monotonic() - began) / 60
     trials = load_trials(options.out / name)
     return {"trials": len(trials), "minutes": minutes, "trial minutes": trials["seconds"].sum() / 60} | ended(trials)

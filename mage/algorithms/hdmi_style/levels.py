@@ -73,7 +73,7 @@ def embedding(inputs: int, width: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, CONDITION_DIM), nn.SiLU(), nn.Linear(CONDITION_DIM, width))
 
 
-class KnowingDiffuser(nn.Module):
+class InpaintingDiffuser(nn.Module):
     """A diffusion model of plans; what is known of them is written in, and nothing learned of it.
 
     Args:
@@ -131,7 +131,7 @@ class KnowingDiffuser(nn.Module):
         return self.process.sample(clean, noise, known.write, temperature=temperature, step_temperature=temperature)
 
 
-class GoalDiffuser(KnowingDiffuser):
+class GoalDiffuser(InpaintingDiffuser):
     """Makes sub-goals that earn a return."""
 
     actions = 0
@@ -160,7 +160,7 @@ class GoalDiffuser(KnowingDiffuser):
         return self.made(predict, generators, known, acting.temperature)
 
 
-class TrajectoryDiffuser(KnowingDiffuser):
+class TrajectoryDiffuser(InpaintingDiffuser):
     """Makes ways from one state to another."""
 
     def __init__(
