@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
 from ray.tune.search.optuna import OptunaSearch
 
 from mage.errors import MageError
@@ -22,6 +23,8 @@ from mage.files import Say
 from mage.search.study import JOURNAL
 
 TUNE = "tune"
+ATTEMPTS = 50
+"""How often Optuna is asked for what no trial has tried; a space of few values has none left in the end."""
 
 
 class RunJournal(JournalFileBackend):
@@ -49,6 +52,19 @@ class JournalSearch(OptunaSearch):
     Results of a trial whose beginning a cut journal has lost are no use to it, and those that it has had it refuses.
     """
 
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """What no trial before had, as far as there is such a thing.
+
+        What is proposed again counts as pruned, which leads TPE elsewhere: in a space of few values it would have every
+        third trial be another once more.
+        """
+        for _ in range(ATTEMPTS):
+            point: dict[str, Any] | None = super().suggest(trial_id)
+            if not self._is_known(trial_id):
+                return point
+            self._ot_study.tell(self._ot_trials.pop(trial_id), state=TrialState.PRUNED)
+        return super().suggest(trial_id)
+
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """A trial has reported."""
         if self._is_open(trial_id):
@@ -58,6 +74,12 @@ class JournalSearch(OptunaSearch):
         """A trial has ended."""
         if self._is_open(trial_id):
             super().on_trial_complete(trial_id, result, error)
+
+    def _is_known(self, trial_id: str) -> bool:
+        """Whether another trial has the values of this one. Those that Tune has not written are nobody's."""
+        others = {trial.number for other, trial in self._ot_trials.items() if other != trial_id}
+        own = self._ot_trials[trial_id].params
+        return any(trial.params == own for trial in self._ot_study.get_trials(deepcopy=False) if trial.number in others)
 
     def _is_open(self, trial_id: str) -> bool:
         try:

@@ -46,6 +46,7 @@ from mage.training.checkpoint import KEPT, load_newest
 from mage.training.inspection import inspect_training
 from mage.training.ray_faults import Say, SayWhatDied, as_mage_error, upload_patiently
 from mage.training.ray_lean import LeanTorchTrainer
+from mage.training.ray_turns import wait_for_turn
 from mage.training.stacked import StackedTrainers
 from mage.training.trainer import Trained, Trainer, choose_device
 
@@ -164,6 +165,7 @@ def train_with_ray(
             callbacks=[SayWhatDied(job.teller.complain, MAX_WORKER_FAILURES), *callbacks],
         ),
     )
+    wait_for_turn()
     try:
         with interrupts_kept():
             result = trainer.fit()

@@ -117,6 +117,26 @@ def test_a_search_hears_again_of_a_trial_that_its_journal_knows_as_finished(fold
     assert [trial.value for trial in study.trials] == [1.0]
 
 
+@pytest.mark.parametrize("ahead", [1, 3])
+def test_no_configuration_is_proposed_again_while_there_is_another(folder: Path, ahead: int) -> None:
+    """With more trials than Optuna draws at random before TPE proposes, and up to `ahead` of them in flight."""
+    fields = {"a": range(6), "b": (64, 128, 256)}
+    space = {name: optuna.distributions.CategoricalDistribution(tuple(of)) for name, of in fields.items()}
+    storage = JournalStorage(RunJournal())
+    search = JournalSearch(space, metric="score", mode="max", seed=0, study_name="mine", storage=storage)
+    proposed, running = list[tuple[object, ...]](), list[tuple[str, float]]()
+    for number in range(20):
+        point = search.suggest(f"trial {number}")
+        assert point is not None
+        proposed.append((point["a"], point["b"]))
+        running.append((f"trial {number}", float(point["a"])))
+        if len(running) == ahead:
+            trial, score = running.pop(0)
+            search.on_trial_complete(trial, {"score": score})
+    assert len(set(proposed[:18])) == 18
+    assert set(proposed[18:]) <= set(proposed[:18]), "all 18 of them have been tried: what is left are repetitions"
+
+
 def written(**statuses: str) -> str:
     """What Tune writes of trials of these statuses."""
     return json.dumps({"trial_data": [[json.dumps({"trial_id": k, "status": v}), ""] for k, v in statuses.items()]})
