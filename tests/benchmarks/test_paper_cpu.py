@@ -1,0 +1,41 @@
+"""The paper's tables with what was measured here: of each cell one page's numbers, and a page that is what it says."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmarks import paper_cpu
+from mage.paper.formats import to_markdown
+from mage.paper.layouts import get_layouts
+
+PAGE = Path(paper_cpu.__file__).with_name("paper_cpu.md")
+
+
+def test_a_cell_is_of_the_page_that_has_played_the_most_episodes_for_it() -> None:
+    measured = paper_cpu.replicates().set_index(["scenario", "variant"]).sort_index()
+    mage = measured.loc[("pen-expert", "MAGE")]  # 50 episodes among the rivals, twice 100 among the references
+    assert mage["episodes"].tolist() == [100, 100]
+    assert mage["value"].mean() == pytest.approx(113.1) and mage["value"].sem() == pytest.approx(1.5)
+    (iql,) = measured.loc[[("pen-expert", "IQL")]].to_dict("records")
+    rivals = pd.read_csv(PAGE.with_name("rivals_cpu.csv")).query("algorithm == 'iql' and scenario == 'pen-expert'")
+    assert iql["value"] == rivals["mean"].iloc[0] and iql["episodes"] == 50
+
+
+def test_no_cell_is_of_a_preset_that_is_no_more() -> None:
+    maze = paper_cpu.replicates().query("scenario == 'maze2d-umaze' and variant == 'MAGE'")
+    assert 91.2 not in maze["value"].round(1).tolist() and len(maze) > 0
+
+
+def test_a_reconstruction_is_named_under_each_table_that_has_its_numbers() -> None:
+    measured = paper_cpu.replicates()
+    mazes, kitchen = (paper_cpu.filled(layout, measured) for layout in get_layouts([4, 2]))
+    assert any("hdmi_style" in note for note in mazes.notes)
+    assert not any("hdmi_style" in note for note in kitchen.notes)
+
+
+def test_the_page_shows_the_tables_of_what_is_measured() -> None:
+    measured, page = paper_cpu.replicates(), PAGE.read_text()
+    for layout in get_layouts(paper_cpu.TABLES):
+        table = to_markdown([paper_cpu.filled(layout, measured)])
+        assert table in page, f"python -m benchmarks.paper_cpu --table {layout.number} prints another one"
