@@ -3,9 +3,9 @@
     python -m benchmarks.paper_cpu                  # Tables 1-4 and 16-18
     python -m benchmarks.paper_cpu --table 4 17
 
-It measures nothing: its numbers are those of the pages `rivals_cpu.md`, `references_cpu.md` and `routes.md`, of a
-cell those of the page that has played the most episodes for it. Whoever is asked for a return is asked for the
-scenario's, throughout.
+It measures nothing: its numbers are those of the pages `rivals_cpu.md`, `references_cpu.md`, `planners.md` and
+`routes.md`, of a cell those of the page that has played the most episodes for it. Whoever is asked for a return is
+asked for the scenario's, throughout.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def main() -> None:
 
 def replicates() -> pd.DataFrame:
     """A row a training seed: scenario, variant (the method, as the paper calls it), value, success and episodes."""
-    pages = pd.concat([rivals(), references(), routes()], keys=range(3), names=["page"]).reset_index("page")
+    numbers = [seed_by_seed("rivals_cpu.csv"), seed_by_seed("planners.csv"), references(), routes()]
+    pages = pd.concat(numbers, keys=range(len(numbers)), names=["page"]).reset_index("page")
     played = pages.groupby(["scenario", "algorithm", "page"])["episodes"].sum()
     longest = played.groupby(["scenario", "algorithm"]).transform("max")
     kept = played[played == longest].reset_index().drop_duplicates(["scenario", "algorithm"])
@@ -48,9 +49,9 @@ def replicates() -> pd.DataFrame:
     return pages.assign(variant=pages["algorithm"].map(methods).fillna(pages["algorithm"]))[REPLICATE_COLUMNS]
 
 
-def rivals() -> pd.DataFrame:
-    """A row a training seed of `rivals_cpu.md`, as far as it was trained and played."""
-    rows = pd.read_csv(HERE / "rivals_cpu.csv").rename(columns={"mean": "value", "success_rate": "success"})
+def seed_by_seed(file: str) -> pd.DataFrame:
+    """A row a training seed of a page's own, as far as it was trained and played."""
+    rows = pd.read_csv(HERE / file).rename(columns={"mean": "value", "success_rate": "success"})
     return rows.dropna(subset="value")[COLUMNS]
 
 

@@ -17,8 +17,8 @@ PUBLISHED: dict[str, Any] = {
 }
 SMALL: dict[str, Any] = {"batch_size": 64, "learning_rate": 1e-3, "weight_decay": 0.0}
 PLANNED_ONCE: dict[str, Any] = {"plans": 1, "guide_scale": 0.0, "replan_every": None, "follow": "states"}
-# longer ways, whose plans need longer to learn: after 1000 steps they went through walls
-MEDIUM: dict[str, Any] = {"plan": {"horizon": 256}, "training": {"diffusion": {"steps": 2500}}}
+# longer ways, whose plans need longer to learn: after 1000 steps they went through walls, and some after 2500
+MEDIUM: dict[str, Any] = {"plan": {"horizon": 256}, "training": {"diffusion": {"steps": 6000}}}
 LARGE: dict[str, Any] = {"plan": {"horizon": 384}, "training": {"diffusion": {"steps": 3000}}}
 
 PRESETS: Presets = {
