@@ -4,8 +4,8 @@
     python -m benchmarks.paper_cpu --table 4 17
 
 It measures nothing: its numbers are those of the pages `rivals_cpu.md`, `references_cpu.md`, `planners.md` and
-`routes.md`, of a cell those of the page that has played the most episodes for it. Whoever is asked for a return is
-asked for the scenario's, throughout.
+`routes.md`, of a cell those of the page that has played the most episodes for it, as far as they are of the preset as
+it is today. Whoever is asked for a return is asked for the scenario's, throughout.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from mage import registry, scenarios
+from mage.config import load_config
 from mage.paper.formats import to_markdown
 from mage.paper.layouts import Layout, get_layouts
 from mage.paper.measurements import REPLICATE_COLUMNS
@@ -23,9 +25,8 @@ from mage.results.published import algorithms_by_method, published, reconstructi
 
 HERE = Path(__file__).parent
 TABLES = ("1", "2", "3", "4", "16", "17", "18")
-COLUMNS = ["scenario", "algorithm", "value", "success", "episodes"]
-OF_OLD_PRESETS = ("db02e6a64c99",)
-"""MAGE of the mazes, as `cpu-0.1` still has it."""
+CONFIGURED = ["scenario", "algorithm", "config_hash"]
+COLUMNS = [*CONFIGURED, "value", "success", "episodes"]
 
 
 def main() -> None:
@@ -41,12 +42,23 @@ def replicates() -> pd.DataFrame:
     """A row a training seed: scenario, variant (the method, as the paper calls it), value, success and episodes."""
     numbers = [seed_by_seed("rivals_cpu.csv"), seed_by_seed("planners.csv"), references(), routes()]
     pages = pd.concat(numbers, keys=range(len(numbers)), names=["page"]).reset_index("page")
+    pages = pages.merge(todays(pages))
     played = pages.groupby(["scenario", "algorithm", "page"])["episodes"].sum()
     longest = played.groupby(["scenario", "algorithm"]).transform("max")
     kept = played[played == longest].reset_index().drop_duplicates(["scenario", "algorithm"])
     pages = pages.merge(kept[["scenario", "algorithm", "page"]])
     methods = {algorithm: method for method, algorithm in algorithms_by_method().items()}
     return pages.assign(variant=pages["algorithm"].map(methods).fillna(pages["algorithm"]))[REPLICATE_COLUMNS]
+
+
+def todays(measured: pd.DataFrame) -> pd.DataFrame:
+    """The configurations among those measured that are their scenario's `cpu` preset of today."""
+    known = measured[measured["algorithm"].isin(registry.names())][CONFIGURED].drop_duplicates()
+    is_todays = [
+        load_config("cpu", domain=scenarios.get(scenario).domain, algorithm=algorithm, scenario=scenario).hash() == own
+        for scenario, algorithm, own in known.itertuples(index=False, name=None)
+    ]
+    return known[is_todays]
 
 
 def seed_by_seed(file: str) -> pd.DataFrame:
@@ -57,10 +69,7 @@ def seed_by_seed(file: str) -> pd.DataFrame:
 
 def references() -> pd.DataFrame:
     """The same of `references_cpu.md`, whose means and errors are of two seeds each: so far from the mean is each."""
-    means = pd.read_csv(HERE / "references_cpu.csv", dtype={"config_hash": str})
-    means = means[(means["seeds"] == 2) & ~means["config_hash"].isin(OF_OLD_PRESETS)].rename(
-        columns={"success_rate": "success"}
-    )
+    means = pd.read_csv(HERE / "references_cpu.csv").rename(columns={"success_rate": "success"})
     both = [means.assign(value=means["mean"] + side * means["standard_error"]) for side in (-1, 1)]
     return pd.concat(both)[COLUMNS]
 
@@ -69,15 +78,14 @@ def routes() -> pd.DataFrame:
     """The same of `routes.md`: what asks for nothing, or for the scenario's return throughout."""
     episodes = pd.read_parquet(HERE / "routes.parquet")
     is_own = (episodes["method"] == episodes["algorithm"]) & episodes["target"].isin(["own", "constant"])
-    seeds = episodes[is_own].groupby(["scenario", "algorithm", "training_seed"])["normalized_score"]
+    seeds = episodes[is_own].groupby([*CONFIGURED, "training_seed"])["normalized_score"]
     return seeds.agg(value="mean", episodes="size").assign(success=float("nan")).reset_index()[COLUMNS]
 
 
 def filled(layout: Layout, measured: pd.DataFrame) -> Printed:
     """A table with what of it is measured, and under it what both numbers are."""
-    scenarios = {name for name in measured["scenario"] if name in layout.scenarios}
     methods = set(layout.columns.values())
-    own = measured[measured["scenario"].isin(scenarios) & measured["variant"].isin(methods)]
+    own = measured[measured["scenario"].isin(layout.scenarios) & measured["variant"].isin(methods)]
     cells = own.groupby(["scenario", "variant"]).size()
     whole = len(layout.scenarios) * len(methods)
     seeds = "one training seed" if cells.max() == 1 else f"{cells.min()} to {cells.max()} training seeds"

@@ -24,7 +24,7 @@ from mage.search.study import JOURNAL
 
 TUNE = "tune"
 ATTEMPTS = 50
-"""How often Optuna is asked for what no trial has tried; a space of few values has none left in the end."""
+"""How often Optuna is asked for what no trial has tried, before the space counts as used up."""
 
 
 class RunJournal(JournalFileBackend):
@@ -52,17 +52,20 @@ class JournalSearch(OptunaSearch):
     Results of a trial whose beginning a cut journal has lost are no use to it, and those that it has had it refuses.
     """
 
+    used_up = False  # kept with what Tune keeps of a search
+
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """What no trial before had, as far as there is such a thing.
 
-        What is proposed again counts as pruned, which leads TPE elsewhere: in a space of few values it would have every
-        third trial be another once more.
+        What is proposed again counts as pruned, which leads TPE elsewhere: in a space of few values many trials would
+        be others once more.
         """
-        for _ in range(ATTEMPTS):
+        for _ in range(0 if self.used_up else ATTEMPTS):
             point: dict[str, Any] | None = super().suggest(trial_id)
             if not self._is_known(trial_id):
                 return point
             self._ot_study.tell(self._ot_trials.pop(trial_id), state=TrialState.PRUNED)
+        self.used_up = True
         return super().suggest(trial_id)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:

@@ -135,6 +135,10 @@ def test_no_configuration_is_proposed_again_while_there_is_another(folder: Path,
             search.on_trial_complete(trial, {"score": score})
     assert len(set(proposed[:18])) == 18
     assert set(proposed[18:]) <= set(proposed[:18]), "all 18 of them have been tried: what is left are repetitions"
+    known = len(optuna.load_study(study_name="mine", storage=JournalStorage(RunJournal())).trials)
+    search.suggest("one more")
+    study = optuna.load_study(study_name="mine", storage=JournalStorage(RunJournal()))
+    assert len(study.trials) == known + 1, "a space that is used up is not searched for what it has not"
 
 
 def written(**statuses: str) -> str:
