@@ -39,9 +39,22 @@ class LeanTorchTrainer(TorchTrainer):
         if ray.get_runtime_context().get_actor_id() is None:
             return super()._initialize_and_run_controller(**parts)
         controller = TrainController(**parts)
-        asyncio.run(controller.run())
+        try:
+            asyncio.run(controller.run())
+        finally:
+            end_workers(controller)
         return controller.get_result()
 
     def _create_default_callbacks(self) -> list[Any]:
         needless = {"DatasetsCallback", "PlacementGroupCleanerCallback"}
         return [callback for callback in super()._create_default_callbacks() if type(callback).__name__ not in needless]
+
+
+def end_workers(controller: TrainController) -> None:
+    """Ends the workers that a controller leaves when Tune ends its trial early, by a SystemExit where that reports.
+
+    They end with the process that started them, but that goes on to the next trial, which would wait for their CPUs.
+    """
+    group = controller.get_worker_group()
+    if group is not None and group.has_started():
+        group.abort()
