@@ -1,6 +1,7 @@
 """Stages that runs share: what the first stages leave, kept whole under the hash of all that determines it.
 
-Configurations that agree in a stage's `shared_by`, the data and the seed train it once.
+Configurations that agree in a stage's `shared_by`, the data and the seed train it once. Of runs that go on side by side
+each tells, by a file, what it has begun, so that the others may begin with another seed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,22 @@ def parts_of(stages: Iterable[Stage], agent: Algorithm[Any]) -> dict[str, nn.Mod
     return {name: network for name, network in agent.named_modules() if id(network) in changed}
 
 
+def claim(artefact: Path) -> None:
+    """Tells other runs that this one trains what will be kept there; from a full disk they hear nothing."""
+    with suppress(OSError):
+        artefact.parent.mkdir(parents=True, exist_ok=True)
+        _claim_of(artefact).touch()
+
+
+def is_claimed(artefact: Path) -> bool:
+    """Whether a run has begun to train what is not kept there yet. That run may have been killed since."""
+    return _claim_of(artefact).exists() and not artefact.exists()
+
+
+def _claim_of(artefact: Path) -> Path:
+    return artefact.with_name(f".begun-{artefact.name}")
+
+
 def keep_artefact(parts: dict[str, nn.Module], history: History, target: Path, log: Log) -> None:
     """Keeps trained networks for other runs. Where the disk has no room for them they train their own."""
     stage, unfinished = target.name.rpartition("-")[0], target.with_name(f".unfinished-{uuid.uuid4().hex}")
@@ -68,6 +86,8 @@ def keep_artefact(parts: dict[str, nn.Module], history: History, target: Path, l
         os.replace(unfinished, target)
     except OSError:  # another trial has just put the same one there
         shutil.rmtree(unfinished)
+    with suppress(OSError):
+        _claim_of(target).unlink(missing_ok=True)
 
 
 def is_whole(folder: Path, log: Log) -> bool:

@@ -6,52 +6,48 @@ does then.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import ray
 import ray.train
 import torch
-from pyarrow.fs import FileSelector, FileType
-from ray.train import (
-    Checkpoint,
-    CheckpointConfig,
-    FailureConfig,
-    RunConfig,
-    ScalingConfig,
-    TrainingFailedError,
-)
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
 from ray.train.torch import TorchConfig
 from ray.train.v2.api.callback import UserCallback
 
 from mage import registry
 from mage.config import AlgorithmConfig, make_config
 from mage.data.trajectories import Trajectories
-from mage.distributed import rank
+from mage.distributed import all_agree, rank
 from mage.errors import MageError
-from mage.files import check_seal, seal, write_json
+from mage.files import check_seal
 from mage.interface.policy import Policy, load_policy
 from mage.progress.ray_board import Message, Teller
-from mage.training.artefacts import History
 from mage.training.checkpoint import KEPT, load_newest
-from mage.training.inspection import inspect_training
-from mage.training.ray_faults import Say, SayWhatDied, as_mage_error, upload_patiently
+from mage.training.ray_checkpoints import (
+    load_seeds,
+    newest_first,
+    opened,
+    read_history,
+    read_inspection,
+    report,
+    seed_folder,
+)
+from mage.training.ray_faults import SayWhatDied, as_mage_error
 from mage.training.ray_lean import LeanTorchTrainer
 from mage.training.ray_turns import wait_for_turn
 from mage.training.stacked import StackedTrainers
 from mage.training.trainer import Trained, Trainer, choose_device
 
 MAX_WORKER_FAILURES = 2
-CHECKPOINT_PREFIX = "checkpoint_"  # Ray's name, followed by the time
 
 
 @dataclass(frozen=True)
@@ -203,12 +199,12 @@ def train_loop(job: WorkerJob) -> None:
             trainer.log(f"goes on from step {trainer.step} of {trainer.total_steps}")
     every, complain = trainers[0].config.training.checkpoint_every, job.teller.complain
     stacked = trainers[0].config.training.stacked and len(trainers) > 1
-    crews: Sequence[Trainer | StackedTrainers] = [StackedTrainers(trainers)] if stacked else trainers
+    together = [StackedTrainers(trainers)] if stacked else None
     steps = trainers[0].milestones(job.evaluations)
     for number, milestone in enumerate(steps):
         if all(trainer.step >= milestone for trainer in trainers) and milestone < steps[-1]:
             continue
-        for crew in crews:
+        for crew in together or in_turn(trainers):
             while crew.step < milestone:
                 crew.advance(min(milestone, (crew.step // every + 1) * every))
                 if crew.step < milestone:
@@ -219,6 +215,22 @@ def train_loop(job: WorkerJob) -> None:
         job.teller.tell(Message(doing="evaluating, short"))
         said = job.score([trainer.policy() for trainer in trainers]) if job.score and rank() == 0 else float("nan")
         report(trainers, {"score": said, "eval_step": number + 1}, complain)
+
+
+def in_turn(trainers: Sequence[Trainer]) -> Iterator[Trainer]:
+    """The seeds one by one; last those whose first stage another trial is training, which may be done by then.
+
+    So trials that begin together begin with different seeds, and each takes the first stages of the others.
+    """
+    left = list(trainers)
+    while left:
+        for trainer in left:
+            trainer.take_shared()
+        free = (trainer for trainer in left if all_agree(not trainer.is_claimed))
+        chosen = next(free, left[0])
+        left.remove(chosen)
+        chosen.claim()
+        yield chosen
 
 
 def make_trainers(job: WorkerJob) -> list[Trainer]:
@@ -242,60 +254,3 @@ def own_device(wanted: str) -> torch.device:
     """Where this worker trains: `auto` is a GPU only where Ray gave it one."""
     # to a worker without a GPU of its own, Ray shows all those of the node
     return choose_device("cpu" if wanted == "auto" and not ray.get_gpu_ids() else wanted)
-
-
-def report(trainers: list[Trainer], metrics: dict[str, float], told: Say, with_policies: bool = False) -> None:
-    """Reports metrics with a checkpoint of all seeds; every worker calls it, the first one writes."""
-    metrics = metrics | {"step": float(sum(trainer.step for trainer in trainers))}
-    if rank() != 0:
-        ray.train.report(metrics)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        for trainer in trainers:
-            trainer.save(seed_folder(folder, trainer.seed))
-            if with_policies:
-                trainer.policy().save(seed_folder(folder, trainer.seed))
-                write_json(seed_folder(folder, trainer.seed) / "inspection.json", inspect_training(trainer))
-        seal(Path(folder))
-        checkpoint = Checkpoint.from_directory(folder)
-        ray.train.report(metrics, checkpoint=checkpoint, checkpoint_upload_fn=upload_patiently(told))
-
-
-def newest_first(newest: Checkpoint) -> Iterator[AbstractContextManager[Path]]:
-    """A checkpoint and those that Ray keeps before it, each to be opened as a local folder."""
-    place = PurePosixPath(newest.path)
-    beside = newest.filesystem.get_file_info(FileSelector(str(place.parent)))
-    names = [info.base_name for info in beside if info.type == FileType.Directory]
-    for name in sorted(names, reverse=True):
-        if name.startswith(CHECKPOINT_PREFIX) and name <= place.name:
-            yield opened(Checkpoint(str(place.parent / name), newest.filesystem))
-
-
-@contextmanager
-def opened(checkpoint: Checkpoint) -> Iterator[Path]:
-    """The checkpoint as a local folder, downloaded if it is elsewhere."""
-    with checkpoint.as_directory() as folder:
-        yield Path(folder)
-
-
-def load_seeds(trainers: list[Trainer], folder: Path) -> None:
-    """Goes on from a checkpoint of all seeds."""
-    for trainer in trainers:
-        trainer.load(seed_folder(folder, trainer.seed))
-
-
-def read_history(folder: Path) -> History:
-    """The loss curve that a checkpoint of one seed remembers."""
-    history: History = json.loads((folder / "training.json").read_text())["history"]
-    return history
-
-
-def read_inspection(folder: Path) -> dict[str, Any]:
-    """What the first worker found when training was done."""
-    inspection: dict[str, Any] = json.loads((folder / "inspection.json").read_text())
-    return inspection
-
-
-def seed_folder(folder: str | Path, seed: int) -> Path:
-    """Where a checkpoint keeps one training seed."""
-    return Path(folder) / f"seed-{seed}"

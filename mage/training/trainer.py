@@ -20,7 +20,17 @@ from mage.errors import MageError
 from mage.files import write_json, write_text
 from mage.interface import Policy, Sizes
 from mage.nn.ceiling import Ceiling
-from mage.training.artefacts import History, Log, artefact_name, is_whole, keep_artefact, parts_of, take_artefact
+from mage.training.artefacts import (
+    History,
+    Log,
+    artefact_name,
+    claim,
+    is_claimed,
+    is_whole,
+    keep_artefact,
+    parts_of,
+    take_artefact,
+)
 from mage.training.engine import Engine
 from mage.training.weights import WHOLE, load_weights, save_weights
 
@@ -72,7 +82,8 @@ class Trainer:
         self.stages = list(self.agent.stages(self.data))
         self.finished_history: History = []
         self.artefacts = artefacts
-        self.stage = self._begin(self._take_shared())
+        self.stage = self._begin(0)
+        self.take_shared()
 
     @property
     def networks(self) -> dict[str, torch.nn.Module]:
@@ -98,6 +109,28 @@ class Trainer:
     def history(self) -> History:
         """One row of metrics a logged step: stage, step, loss terms, diagnostics."""
         return self.finished_history + self.stage.history
+
+    def take_shared(self) -> None:
+        """Takes what other runs have left of the first stages by now, where this one has done no step."""
+        for number in range(len(self.stages) - 1, 0, -1) if self.step == 0 else ():
+            last, artefact = self.stages[number - 1], self._artefact(number)
+            if artefact and all_agree(is_whole(artefact, self.log)):
+                self.finished_history = take_artefact(parts_of(self.stages[:number], self.agent), artefact)
+                self.log(f"{last.name}: taken from {artefact.name}")
+                self.stage = self._begin(number)
+                return
+
+    @property
+    def is_claimed(self) -> bool:
+        """Whether another run has begun this one's first stage, which may be there to be taken a while later."""
+        artefact = self._artefact(1)
+        return self.step == 0 and artefact is not None and is_claimed(artefact)
+
+    def claim(self) -> None:
+        """Tells other runs that this one goes on with its first stage."""
+        artefact = self._artefact(1)
+        if self.step == 0 and artefact is not None and rank() == 0:
+            claim(artefact)
 
     def advance(self, until: int) -> None:
         """Trains up to a step counted over all stages, `total_steps` at most."""
@@ -194,16 +227,6 @@ class Trainer:
         """A stage at its step 0, on the weights at hand."""
         rows, training = len(self.data), self.config.training
         return Engine(self.stages[number], self.agent, self._trainable, rows, training, self.seed)
-
-    def _take_shared(self) -> int:
-        """Takes what another run has left of the first stages; returns how many of them that are."""
-        for number in range(len(self.stages) - 1, 0, -1):
-            last, artefact = self.stages[number - 1], self._artefact(number)
-            if artefact and all_agree(is_whole(artefact, self.log)):
-                self.finished_history = take_artefact(parts_of(self.stages[:number], self.agent), artefact)
-                self.log(f"{last.name}: taken from {artefact.name}")
-                return number
-        return 0
 
     def _artefact(self, number: int) -> Path | None:
         """Where so many first stages are kept, if all of them are shared."""

@@ -18,7 +18,8 @@ from mage.interface import Policy
 from mage.progress.ray_board import Message, shown_board
 from mage.training.checkpoint import load_newest
 from mage.training.inspection import inspect_training
-from mage.training.ray_train import CHECKPOINT_PREFIX, Placement, load_seeds, newest_first, seed_folder, train_with_ray
+from mage.training.ray_checkpoints import CHECKPOINT_PREFIX, load_seeds, newest_first, seed_folder
+from mage.training.ray_train import Placement, train_with_ray
 from mage.training.trainer import Trainer
 from tests.processes import flip_last_byte, kill_children
 
