@@ -57,7 +57,7 @@ def shared(options: argparse.Namespace) -> list[dict[str, Any]]:
     for what, variants in (("shared", depths), ("each its own", apart)):
         row = timed(options, what.replace(" ", "-"), variants=variants, seeds=options.seeds)
         kept = len(list((options.out / what.replace(" ", "-")).glob("*/artefacts/autoencoder-*")))
-        rows.append({"first stages": what, "trained": kept} | row)
+        rows.append({"first stages": what, "kept": kept} | row)
     return with_ratio(rows)
 
 

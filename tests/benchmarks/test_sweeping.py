@@ -34,5 +34,5 @@ def test_depths_that_share_the_first_stage_train_it_once_a_seed(
     small.append("evaluation.batch_size=1")
     options = argparse.Namespace(scenario="maze2d-umaze", depths=[1, 2], seeds=1, episodes=1, set=small, out=tmp_path)
     rows = sweeping.shared(options)
-    assert [row["trained"] for row in rows] == [1, 2]
+    assert [row["kept"] for row in rows] == [1, 2]
     assert [row["finished"] for row in rows] == [2, 2]

@@ -26,6 +26,7 @@ from mage.algorithms.mage.heard_condition import generate_guided, rows_a_plan
 from mage.algorithms.mage.sequence import Windows
 from mage.algorithms.mage.token_choice import Choice, TokenChoice, all_rows
 from mage.algorithms.mage.transformer import MultiScaleTransformer
+from mage.algorithms.mage.true_tokens import TrueTokens
 from mage.errors import MageError
 from mage.interface import ONE, Info, Kept, Stage, minimise
 
@@ -40,7 +41,8 @@ class InverseDynamicsLearning:
     """Stage 2b on the steps of a dataset, with all but the inverse dynamics frozen.
 
     What the window does not give of Z is generated as the policy will generate it (greedy, sampled or expected), for
-    all windows or, where there are more than `LARGEST_POOL`, for so many drawn at random.
+    all windows or, where there are more than `LARGEST_POOL`, for so many drawn at random. Where the window gives all
+    that I reads, it learns from all windows.
     """
 
     def __init__(
@@ -54,6 +56,8 @@ class InverseDynamicsLearning:
         self.autoencoder, self.transformer, self.decoder = autoencoder, transformer, decoder
         self.config, self.windows, self.data = config, windows, windows.steps
         self.read = Kept(self._read_all)
+        training = config.training.inverse_dynamics
+        self.tokens = TrueTokens(autoencoder, windows, draws=training.steps * training.batch_size)
 
     def stage(self) -> Stage:
         """As the trainer runs it."""
@@ -66,7 +70,7 @@ class InverseDynamicsLearning:
             tells=("action_error_generated_tokens",),
             acts=False,
             stacks=True,
-            keeps=[self.read],
+            keeps=[self.read, self.tokens.kept],
         )
 
     def loss(self, rows_B: Tensor, random: torch.Generator) -> tuple[Tensor, Info]:
@@ -82,7 +86,9 @@ class InverseDynamicsLearning:
     def _error(self, indices_B: Tensor) -> Tensor:
         chosen_B = indices_B % len(self._pool)
         rows_B = self._pool[chosen_B]
-        action_BA = self.autoencoder.act(self.read()[chosen_B], self.windows.conditions(rows_B), decoder=self.decoder)
+        is_kept = len(self._pool) <= LARGEST_POOL
+        read_BLC = self.read()[chosen_B] if is_kept else self._read_given(self.tokens.take(rows_B))
+        action_BA = self.autoencoder.act(read_BLC, self.windows.conditions(rows_B), decoder=self.decoder)
         return (action_BA - self.data.actions(rows_B)).pow(2).mean()
 
     @cached_property
@@ -96,8 +102,16 @@ class InverseDynamicsLearning:
                     f"training.inverse_dynamics.whole_windows: no episode has {self.windows.horizon} steps, "
                     "autoencoder.horizon, or ends before its time limit; set it to false"
                 )
+        if self._reads_what_is_given:
+            return rows
         drawn = torch.randperm(len(rows), generator=torch.Generator().manual_seed(SEED))[:LARGEST_POOL]
         return rows[drawn.sort().values.to(rows.device)]
+
+    @property
+    def _reads_what_is_given(self) -> bool:
+        """Whether nothing that I reads is generated."""
+        read = self.autoencoder.scales_read or self.config.autoencoder.num_scales
+        return self.config.training.inverse_dynamics.given_scales >= read
 
     def _read_all(self) -> Tensor:
         """What I reads of every window of the pool, (P, L, C)."""
@@ -107,8 +121,8 @@ class InverseDynamicsLearning:
     @torch.no_grad()
     def _read_of(self, rows_B: Tensor, choose: TokenChoice) -> Tensor:
         model, given = self.autoencoder, self._own_coarse_tokens(rows_B)
-        if len(given) >= (model.scales_read or self.config.autoencoder.num_scales):
-            return model.read(given, model.quantizer.decode(given))
+        if self._reads_what_is_given:
+            return self._read_given(given)
         conditions_BY = self.windows.conditions(rows_B)
         guidance = self.config.policy.guidance
         repeated = [tokens_Bl.repeat(rows_a_plan(guidance), 1) for tokens_Bl in given]
@@ -117,6 +131,12 @@ class InverseDynamicsLearning:
             return self.transformer.generate(told_BY, model.quantizer, choose, repeated)
 
         return model.read(*generate_guided(generate, conditions_BY, choose, guidance))
+
+    @torch.no_grad()
+    def _read_given(self, tokens: list[Tensor]) -> Tensor:
+        """What I reads of windows whose own tokens these are, the coarsest at least."""
+        given = tokens[: self.config.training.inverse_dynamics.given_scales]
+        return self.autoencoder.read(given, self.autoencoder.quantizer.decode(given))
 
     def _own_coarse_tokens(self, rows_B: Tensor) -> list[Tensor]:
         scales = self.config.training.inverse_dynamics.given_scales

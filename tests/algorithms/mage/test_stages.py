@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mage.algorithms.mage import stage_inverse_dynamics
 from mage.algorithms.mage.adapter import AdaptedDecoder, Adapter
 from mage.algorithms.mage.algorithm import Mage
 from mage.algorithms.mage.config import MageConfig, PolicyConfig
@@ -329,6 +330,18 @@ def test_i_of_the_coarsest_scale_learns_on_it_in_stage_1_and_2b(tiny_trainer: Tr
     agent = networks(tiny_trainer, *coarse)
     last = stage_2b(agent, tiny_trainer)
     torch.testing.assert_close(last.loss(INDICES, generator())[0], expected)
+
+
+def test_stage_2b_learns_from_all_windows_where_nothing_has_to_be_generated(
+    tiny_trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = networks(tiny_trainer, "inverse_dynamics.scales=1", "training.inverse_dynamics.given_scales=1")
+    known, _ = stage_2b(agent, tiny_trainer).loss(INDICES, generator())
+    monkeypatch.setattr(stage_inverse_dynamics, "LARGEST_POOL", 100)
+    learning = stage_2b(agent, tiny_trainer)
+    torch.testing.assert_close(learning.loss(INDICES, generator())[0], known)
+    assert len(learning._pool) == len(tiny_trainer.data)
+    assert len(stage_2b(networks(tiny_trainer), tiny_trainer)._pool) == 100
 
 
 def test_stage_2b_leaves_out_the_windows_that_a_time_limit_cuts_where_asked_to(tiny_trainer: Trainer) -> None:
