@@ -1,9 +1,9 @@
 """What workers anywhere in the cluster tell the driver: how far they are, and what they hold.
 
-Ray can forward what workers print, but mixes it with its own lines; a sweep should read as one story. And when Tune
-stops a trial early it kills the trial's driver, upon which Ray Train (2.60, without the dashboard's state service)
-leaves the workers' placement group behind, CPUs and all; the driver gives back what a dead worker holds, or a sweep
-would slowly starve.
+Ray can forward what workers print, but mixes it with its own lines; a sweep should read as one story. And when a
+trial's driver is killed, by Tune, say, which does not wait long for one to end early, Ray Train (2.60, without the
+dashboard's state service) leaves the workers' placement group behind, CPUs and all; the driver of the sweep gives back
+what a dead worker holds, or a sweep would slowly starve.
 """
 
 from __future__ import annotations

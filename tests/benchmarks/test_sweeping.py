@@ -27,9 +27,8 @@ def test_trials_are_counted_by_how_they_ended_and_the_best_is_of_those_trained_w
 @pytest.mark.ray
 @pytest.mark.slow
 def test_depths_that_share_the_first_stage_train_it_once_a_seed(
-    tiny_maze_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ray_cluster: None, tiny_maze_here: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tiny_maze_root))
     small = [f"training.{stage}.steps=2" for stage in ("autoencoder", "transformer", "inverse_dynamics")]
     small.append("evaluation.batch_size=1")
     options = argparse.Namespace(scenario="maze2d-umaze", depths=[1, 2], seeds=1, episodes=1, set=small, out=tmp_path)
