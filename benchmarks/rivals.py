@@ -167,6 +167,7 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
                 "lowest": scored.min(),
                 "highest": scored.max(),
                 "published": published_score(str(scenario), str(algorithm)),
+                "steps a CPU s": (seeds["steps"] / seeds["training_cpu_seconds"]).mean(),
                 "training CPU s": seeds["training_cpu_seconds"].mean(),
                 "playing CPU s": seeds["evaluation_cpu_seconds"].mean(),
                 "peak GB": seeds["training_peak_memory_gb"].max(),

@@ -224,11 +224,10 @@ def in_turn(trainers: Sequence[Trainer]) -> Iterator[Trainer]:
     """
     left = list(trainers)
     while left:
-        for trainer in left:
-            trainer.take_shared()
         free = (trainer for trainer in left if all_agree(not trainer.is_claimed))
         chosen = next(free, left[0])
         left.remove(chosen)
+        chosen.take_shared()
         chosen.claim()
         yield chosen
 

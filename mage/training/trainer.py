@@ -112,7 +112,9 @@ class Trainer:
 
     def take_shared(self) -> None:
         """Takes what other runs have left of the first stages by now, where this one has done no step."""
-        for number in range(len(self.stages) - 1, 0, -1) if self.step == 0 else ():
+        if self.step:
+            return
+        for number in range(len(self.stages) - 1, 0, -1):
             last, artefact = self.stages[number - 1], self._artefact(number)
             if artefact and all_agree(is_whole(artefact, self.log)):
                 self.finished_history = take_artefact(parts_of(self.stages[:number], self.agent), artefact)
