@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mage.algorithms.mage import stage_inverse_dynamics
 from mage.config import AlgorithmConfig, make_config
 from mage.data.trajectories import Trajectories
 from mage.errors import MageError
@@ -26,6 +27,14 @@ DRAWS_AND_KEEPS = (
     "training.transformer.batch_size=1024",
 )
 """Dropout, conditions that are left out, codes drawn anew; and so many windows that true tokens are written once."""
+
+READS_WHAT_IS_GIVEN = (
+    "inverse_dynamics.scales=1",
+    "training.inverse_dynamics.given_scales=1",
+    "training.transformer.steps=2",
+    "training.inverse_dynamics.batch_size={}",
+)
+"""The action is read from the coarsest scale, which is the window's own: stage 2b draws from all windows."""
 
 
 @pytest.fixture
@@ -72,6 +81,16 @@ def test_seeds_at_once_are_the_seeds_alone(make: Make, overrides: tuple[str, ...
     assert_same(one, other)
     restarts = [trainer.agent.get_buffer("autoencoder.quantizer.restarts") for trainer in one]
     assert len({int(each) for each in restarts}) > 1, "every seed is to have restarted codes of its own"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch_size", [16, 2048], ids=["drawn", "kept"])
+def test_seeds_at_once_that_read_coarse_scales_are_the_seeds_alone(
+    make: Make, monkeypatch: pytest.MonkeyPatch, batch_size: int
+) -> None:
+    monkeypatch.setattr(stage_inverse_dynamics, "LARGEST_POOL", 100)
+    overrides = [each.format(batch_size) for each in READS_WHAT_IS_GIVEN]
+    assert_same(alone(make(*overrides)), together(make(*overrides)))
 
 
 @pytest.mark.slow

@@ -120,9 +120,9 @@ class MultiScaleQuantizer(nn.Module):
         The gradient goes by what these scales can hold of the latent: none reaches what only finer ones hold.
         """
         held_BLC = torch.zeros_like(latent_BLC)
-        for down_lL, up_Ll in zip(self.down[:scales], self.up[:scales], strict=True):
-            low_BlC = torch.einsum("lL,BLC->BlC", down_lL.detach(), latent_BLC - held_BLC)
-            held_BLC = held_BLC + torch.einsum("Ll,BlC->BLC", up_Ll.detach(), low_BlC)
+        for k in range(scales):  # one by one: a slice of a ParameterList is made of copies, as they were at its time
+            low_BlC = torch.einsum("lL,BLC->BlC", self.down[k].detach(), latent_BLC - held_BLC)
+            held_BLC = held_BLC + torch.einsum("Ll,BlC->BLC", self.up[k].detach(), low_BlC)
         return quantized.sums[scales - 1] + (held_BLC - held_BLC.detach())
 
     @torch.no_grad()
