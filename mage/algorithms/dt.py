@@ -77,6 +77,12 @@ class DecisionTransformerConfig(ConditionedConfig):
         """Of its returns-to-go, whatever the scenario's; of advantages, the scenario's: with 1, V has no bound."""
         return None if self.by_advantage else self.decision_transformer.discount
 
+    @model_validator(mode="after")
+    def _check_discount(self) -> DecisionTransformerConfig:
+        if self.condition.discount is not None:
+            raise ValueError("condition.discount is of others; of dt it is decision_transformer.discount")
+        return self
+
 
 class DecisionTransformer(nn.Module):
     """Actions of every step of a window, each from what lies before it."""

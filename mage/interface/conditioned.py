@@ -48,7 +48,7 @@ class ConditionedTrainingConfig(TrainingConfig):
 
 
 class ConditionedConfig(AlgorithmConfig):
-    """The configuration of an algorithm with a choice of its condition. With returns nothing else of it counts."""
+    """The configuration of an algorithm with a choice of its condition. Of returns, only their discount counts."""
 
     condition: ConditionConfig = ConditionConfig()
     training: ConditionedTrainingConfig
@@ -63,6 +63,11 @@ class ConditionedConfig(AlgorithmConfig):
         return super().has_stage(name) and (name != STAGE or self.by_advantage)
 
     @property
+    def discount(self) -> float | None:
+        """Of the returns-to-go that are the condition."""
+        return self.condition.discount
+
+    @property
     def method(self) -> str:
         """In results it is another method with advantages."""
         return f"{self.algorithm} (advantage)" if self.by_advantage else self.algorithm
@@ -73,10 +78,12 @@ class ConditionedConfig(AlgorithmConfig):
         return "constant" if self.by_advantage else super().target_return_rule
 
     def determining(self) -> dict[str, Any]:
-        """Of the condition nothing but with advantages."""
+        """Of the condition of returns their discount, where it is not the scenario's."""
         data = super().determining()
         if not self.by_advantage:
-            del data["condition"]
+            condition = data.pop("condition")
+            if self.condition.discount is not None:
+                data["condition"] = {"discount": condition["discount"]}
         return data
 
     def advantage_key(self) -> dict[str, Any] | None:
@@ -97,6 +104,11 @@ class ConditionedConfig(AlgorithmConfig):
             raise ValueError(
                 f"evaluation.target_return_rule {rule} is of returns; with condition.kind advantage the target is a "
                 "constant quantile of advantages: leave it out"
+            )
+        if self.by_advantage and self.condition.discount is not None:
+            raise ValueError(
+                "condition.discount is of returns-to-go; with condition.kind advantage V discounts as the scenario "
+                "does: leave it out"
             )
         return self
 

@@ -12,14 +12,14 @@ Shape suffixes: N steps of the data, B batch, S observation size, Q quantiles th
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from mage.config import Component
+from mage.config import ADDED, Component
 from mage.data.n_step import NStepReturns
 from mage.data.transitions import RewardConfig
 from mage.nn.average import Average
@@ -33,12 +33,19 @@ ROWS_AT_A_TIME = 8192
 
 
 class ConditionConfig(Component):
-    """What a policy is given beside the state and asked for. All but `kind` is of the advantage and its value V."""
+    """What a policy is given beside the state and asked for. All but the first two is of advantages and their V."""
 
     kind: Literal["return", "advantage"] = Field(
         "return",
         description="the return-to-go; or (ours) the advantage of the next n steps over a learned V(s), standardised, "
         "of which the same target is asked for in every state",
+    )
+    discount: Annotated[float | None, ADDED] = Field(
+        None,
+        gt=0,
+        le=1,
+        description="of returns-to-go; by default the scenario's. With 1 and a target_return_rule of decremented, what "
+        "is asked for tells what has been received, whatever the observation hides",
     )
     horizon: int = Field(24, ge=1, description="n: steps of a return before it goes on with V")
     expectile: float = Field(0.9, gt=0, lt=1, description="tau: how optimistic V is; 0.5 is the mean of the data")

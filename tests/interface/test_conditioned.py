@@ -39,6 +39,9 @@ ALL = [("return_bc", ()), ("dt", TINY_DT), ("mage", TINY_MAGE)]
 every_algorithm = pytest.mark.parametrize(("algorithm", "small"), ALL, ids=[name for name, _ in ALL])
 
 
+UNDISCOUNTED = ("condition.discount=1", "evaluation.target_return_rule=decremented")
+
+
 def trainer(algorithm: str, small: Sequence[str], artefacts: Path | None = None) -> Trainer:
     made = Trainer(toy_data(), small_config(algorithm, [*small, *SHORT]), seed=0, artefacts=artefacts)
     made.advance(made.total_steps)
@@ -207,3 +210,24 @@ def test_asked_for_a_high_advantage_it_does_better_than_asked_for_a_low_one(tiny
         for quantile in (0.05, 0.95)
     )
     assert high["return"].mean() > low["return"].mean() + 5
+
+
+@pytest.mark.parametrize(("algorithm", "small"), [each for each in ALL if each[0] != "dt"])
+def test_returns_are_discounted_as_is_said_when_learned_and_when_asked_for(
+    algorithm: str, small: Sequence[str]
+) -> None:
+    plain = small_config(algorithm, small)
+    config = small_config(algorithm, [*small, *UNDISCOUNTED, "evaluation.target_return_quantile=1"])
+    made = Trainer(toy_data(), config, seed=0)
+    policy, data = made.policy(), made.trajectories
+    assert policy.target_return == pytest.approx(max(data.episode_returns))
+    assert data.returns_to_go[0] == pytest.approx(data.episode_returns[0])
+    assert policy.decrements_target and policy.task.discount == 1
+    assert config.hash() != small_config(algorithm, [*small, UNDISCOUNTED[1]]).hash()
+    assert small_config(algorithm, [*small, "condition.discount=null"]).hash() == plain.hash()
+
+
+def test_what_is_no_discount_of_returns_is_refused_in_one_line() -> None:
+    assert "leave it out" in message_of("condition.kind=advantage", "condition.discount=1")
+    assert "decision_transformer.discount" in message_of("algorithm=dt", "condition.discount=1")
+    assert "condition.discount" in message_of("condition.discount=0")
