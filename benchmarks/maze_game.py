@@ -34,18 +34,19 @@ COUNTING_DOWN = ["condition.discount=1", "evaluation.target_return_rule=decremen
 PLAN_THAT_ACTS = [
     "inverse_dynamics.inputs=latent_and_observation",
     "training.inverse_dynamics.given_scales=3",
-    "policy.temperature=0.3",
+    "transformer.condition_bins=8",
+    "transformer.condition_dropout=0.2",
+    "policy.guidance=1",
+    "policy.temperature=0.6",
     "training.autoencoder.steps=2000",
     "training.transformer.steps=4000",
     "training.inverse_dynamics.steps=8000",
 ]
-"""The action is read from the window's own plan, so that of two ways to go on it takes the one that is planned."""
-HEARD = ["transformer.condition_bins=8", "transformer.condition_dropout=0.2", "policy.guidance=1"]
-"""Plans are drawn from among those that what is asked for makes likelier."""
+"""Of two ways to go on it takes one, not the mean: I reads the windows' own plans, and those that the target makes
+likelier are drawn."""
 POLICIES = {
     "MAGE": [],
-    "MAGE, counting down": [*COUNTING_DOWN, *PLAN_THAT_ACTS, *HEARD],
-    "MAGE, counting down, unguided": [*COUNTING_DOWN, *PLAN_THAT_ACTS],
+    "MAGE, counting down": [*COUNTING_DOWN, *PLAN_THAT_ACTS],
     "BC, counting down": ["algorithm=return_bc", *COUNTING_DOWN],
     "MAGE without L_cond": ["transformer.condition_weight=0"],
     "MAGE, likeliest plans": ["policy.sampling=greedy"],

@@ -187,7 +187,8 @@ def records(maze: Path, root: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINARI_DATASETS_PATH", str(root))
         record_few_references(patch)
-        collect("maze-game", episodes=10, workers=1)
+        for name in ("maze-game", "maze-game-hidden"):
+            collect(name, episodes=10, workers=1)
         for name in ("pen-expert", "door-expert", "door-cloned"):
             write_adroit(scenarios.get(name))
     return root
