@@ -31,10 +31,14 @@ DRAWS_AND_KEEPS = (
 READS_WHAT_IS_GIVEN = (
     "inverse_dynamics.scales=1",
     "training.inverse_dynamics.given_scales=1",
+    "training.autoencoder.steps=8",
     "training.transformer.steps=2",
     "training.inverse_dynamics.batch_size={}",
 )
-"""The action is read from the coarsest scale, which is the window's own: stage 2b draws from all windows."""
+"""The action is read from the coarsest scale, which is the window's own: stage 2b draws from all windows.
+
+Few steps: where a latent is as near to one code as to another, rounding chooses, and what follows differs.
+"""
 
 
 @pytest.fixture
