@@ -17,12 +17,13 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from mage.config import AlgorithmConfig, StageConfig, TrainingConfig
+from mage.data.condition import ConditionConfig
 from mage.data.n_step import NStepReturns
 from mage.data.steps import Steps
 from mage.data.trajectories import Statistics
 from mage.interface.algorithm import Algorithm, Sizes
 from mage.interface.stage import ONE, Info, Optimisers, Stage
-from mage.nn.advantage import DEFAULT_QUANTILE, Advantage, ConditionConfig
+from mage.nn.advantage import DEFAULT_QUANTILE, Advantage
 
 STAGE = "advantage"
 SPARSE_GOALS = {"condition": {"reward": {"shift": -1.0}, "terminal_at_goal": True}}

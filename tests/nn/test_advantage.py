@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from mage.data.condition import ConditionConfig
 from mage.data.n_step import NStepReturns
 from mage.data.steps import Steps
 from mage.data.trajectories import Statistics, Trajectories
 from mage.data.transitions import RewardConfig
-from mage.nn.advantage import Advantage, ConditionConfig
+from mage.nn.advantage import Advantage
 from tests.data.builders import make_task
 
 LENGTH, DISCOUNT = 5, 0.9
