@@ -187,7 +187,7 @@ def records(maze: Path, root: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINARI_DATASETS_PATH", str(root))
         record_few_references(patch)
-        for name in ("maze-game", "maze-game-hidden"):
+        for name in ("maze-game", "maze-game-hidden", "maze2d-medium"):
             collect(name, episodes=10, workers=1)
         for name in ("pen-expert", "door-expert", "door-cloned"):
             write_adroit(scenarios.get(name))
