@@ -61,6 +61,8 @@ SCENARIOS = (
 )
 
 CELL = ["seed", "algorithm", "scenario"]
+SIGNALLED = 128
+"""Exit codes above it are those of signals."""
 COSTS = Path(mage.__file__).parent / "results" / "measured_costs.csv"
 
 
@@ -139,8 +141,11 @@ def call(arguments: list[str], log: Path) -> dict[str, float]:
     with log.open("w") as output:
         process = subprocess.Popen([sys.executable, "-m", "mage", *arguments], stdout=output, stderr=subprocess.STDOUT)
         _, status, usage = os.wait4(process.pid, 0)
+    exit_code = os.waitstatus_to_exitcode(status)
+    if exit_code < 0 or exit_code > SIGNALLED:
+        sys.exit(f"mage {' '.join(arguments)} was ended from outside; the same command goes on from there")
     return {
-        "exit_code": os.waitstatus_to_exitcode(status),
+        "exit_code": exit_code,
         "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
         "wall_seconds": round(time.monotonic() - start, 1),
         "peak_memory_gb": round(usage.ru_maxrss / 2**20, 2),
