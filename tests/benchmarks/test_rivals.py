@@ -1,0 +1,38 @@
+"""A cell of the methods' table is what a training came to, not that somebody ended it."""
+
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+
+from benchmarks import rivals
+
+OPTIONS = {"dataset_namespace": None, "episodes": 1}
+
+
+def mage_that(says: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Namespace:
+    """Puts a script in the place of every command of `mage`."""
+    script = folder / "mage.sh"
+    script.write_text(f"#!/bin/sh\n{says}\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    return Namespace(out=folder / "out", **OPTIONS)
+
+
+@pytest.mark.parametrize("end", ["kill -TERM $$", "kill -KILL $$", "exit 143"])
+def test_a_training_that_is_ended_from_outside_is_told_and_no_cell(
+    end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = mage_that(end, tmp_path, monkeypatch)
+    with pytest.raises(SystemExit, match=r"mage train maze2d-umaze .*ended from outside.*goes on"):
+        rivals.measure(0, "bc", "maze2d-umaze", options)
+    assert not list(options.out.rglob("measured.json"))
+
+
+def test_a_training_that_fails_is_a_cell_with_its_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = mage_that("echo NaN in the data; exit 2", tmp_path, monkeypatch)
+    rivals.measure(0, "bc", "maze2d-umaze", options)
+    (measured,) = options.out.rglob("measured.json")
+    assert '"said": "NaN in the data"' in measured.read_text()
+    assert '"training_exit_code": 2' in measured.read_text()
