@@ -82,8 +82,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     rows = []
-    for folder in options.runs:
-        policy = load_policy(folder)
+    for policy in [load_policy(folder) for folder in options.runs]:
         for deviation in options.noise:
             own = {"scenario": policy.task.scenario, "algorithm": policy.algorithm, "seed": policy.training_seed}
             rows.append(own | measure(policy, deviation, options.episodes))
