@@ -68,6 +68,7 @@ METHODS = {
     "return_bc (advantage), best, longer": ("return_bc", "cpu", (*BEST, "training.reference.steps=12000")),
     "dt": ("dt", "cpu", (FEASIBLE,)),
     "mage": ("mage", "cpu", (FEASIBLE,)),
+    "mage, mean code": ("mage", "cpu", (FEASIBLE, "policy.sampling=expected")),
     "mage, counting down": ("mage", "cpu", COUNTING_DOWN),
     "mage (advantage)": ("mage", "cpu", (ADVANTAGE,)),
     "mage (advantage), best": ("mage", "cpu", BEST),
