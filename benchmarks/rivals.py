@@ -91,7 +91,8 @@ def main() -> None:
     rows = pd.concat([kept, pd.DataFrame(measured)]).drop_duplicates(CELL, keep="last").sort_values(CELL)
     rows["said"] = rows["said"].where(rows["mean"].isna())  # else it is where the episodes are
     if options.csv:
-        rows.to_csv(options.csv, index=False, float_format="%.6g")
+        # whole numbers stay so beside a cell that failed and has none
+        rows.convert_dtypes().to_csv(options.csv, index=False, float_format="%.6g")
         keep_episodes(options.out, options.csv.with_suffix(".parquet"))
     if options.costs:
         costs(rows).to_csv(COSTS, index=False)

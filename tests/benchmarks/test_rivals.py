@@ -36,3 +36,18 @@ def test_a_training_that_fails_is_a_cell_with_its_sentence(tmp_path: Path, monke
     (measured,) = options.out.rglob("measured.json")
     assert '"said": "NaN in the data"' in measured.read_text()
     assert '"training_exit_code": 2' in measured.read_text()
+
+
+def test_a_failed_cell_leaves_the_numbers_of_the_others_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = mage_that("echo no goal is shown; exit 2", tmp_path, monkeypatch)
+    rivals.measure(0, "hiql", "door-cloned", options)
+    raw, committed = tmp_path / "rows.csv", Path(rivals.__file__).with_name("rivals_cpu.csv").read_text().splitlines()
+    header, *rows = committed
+    kept = [row for row in rows if not row.startswith("hiql,door-cloned,0,")]
+    raw.write_text("\n".join([header, *kept]) + "\n")
+    monkeypatch.setattr(sys, "argv", ["rivals", "--table-only", "--csv", str(raw), "--out", str(options.out)])
+    rivals.main()
+    (failed,) = set(raw.read_text().splitlines()) - {header, *kept}
+    assert failed.startswith("hiql,door-cloned,0,2,") and failed.endswith(",,no goal is shown")
