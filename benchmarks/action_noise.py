@@ -4,14 +4,13 @@
     OMP_NUM_THREADS=1 python -m benchmarks.action_noise runs/bc --noise 0 0.02 0.05 0.1 --episodes 50
 
 Where little noise ruins even cloning, the data shows no way back from where an action was slightly off, and a low score
-of what draws its actions, or errs a little from state to state, says nothing else of it. Noise is in the units of
+of what draws its actions, or errs a little from state to state, need say nothing else of it. Noise is in the units of
 actions, which mostly reach from -1 to 1, and is drawn by each episode's own generator.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,7 +27,9 @@ from mage.interface.policy import Acting, load_policy
 class ShakingActing(Acting):
     """Episodes under way, whose actions are off by normal noise, within bounds; the policy knows what it did."""
 
-    deviation: float
+    def __init__(self, policy: Policy, environments: int, deviation: float) -> None:
+        super().__init__(policy, environments)
+        self.deviation = deviation
 
     def act(
         self,
@@ -46,29 +47,20 @@ class ShakingActing(Acting):
 
 
 class ShakingPolicy(Policy):
-    """One that was trained, with noise on its actions."""
+    """The networks of a policy, with noise of some deviation on their actions."""
 
-    deviation: float
+    def __init__(self, policy: Policy, deviation: float) -> None:
+        super().__init__(policy.agent, policy.task, policy.target_return, policy.training_seed, policy.ceiling)
+        self.deviation = deviation
 
     def begin(self, environments: int) -> ShakingActing:
         """Begins so many episodes."""
-        acting = ShakingActing(self, environments)
-        acting.deviation = self.deviation
-        return acting
-
-
-def shaking(policy: Policy, deviation: float) -> ShakingPolicy:
-    """The same networks, with noise of that deviation on their actions."""
-    changed = copy.copy(policy)
-    changed.__class__ = ShakingPolicy
-    assert isinstance(changed, ShakingPolicy)
-    changed.deviation = deviation
-    return changed
+        return ShakingActing(self, environments, self.deviation)
 
 
 def measure(policy: Policy, deviation: float, episodes: int) -> dict[str, object]:
     """A row: the score over so many episodes, the same ones for every deviation."""
-    score = evaluate_policies([shaking(policy, deviation)], episodes)["normalized_score"]
+    score = evaluate_policies([ShakingPolicy(policy, deviation)], episodes)["normalized_score"]
     error = score.std() / len(score) ** 0.5
     return {"noise": deviation, "score": score.mean(), "+-": error, "lowest": score.min(), "highest": score.max()}
 
