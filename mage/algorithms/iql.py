@@ -105,7 +105,7 @@ ANTMAZE = {
     "terminal_at_goal": True,
     "reward": {"shift": -1.0},  # with 0 a step nothing is learned from before the goal is seen
 }
-OVER_RANGE = {"over_return_range": True}
+SMALL_ADROIT = {"expectile": 0.8, "beta": 0.5, "dropout": 0.1, "reward": {"over_return_range": True, "scale": 100.0}}
 SMALL_ANTMAZE = {"iql": ANTMAZE | {"beta": 1.0, "hidden_dim": 512}, "training": {"critic": {"steps": 20_000}}}
 FAMILIES: dict[str, dict[str, Any]] = {
     "adroit": {"iql": {"expectile": 0.8, "beta": 3.0, "dropout": 0.1}},
@@ -136,10 +136,10 @@ class ImplicitQLearning(Algorithm[Any]):
             **FAMILIES,
             # rewards as in the authors' code, which CORL leaves raw, and a sixth of beta: halfcheetah-medium 49.5; with
             # the authors' beta of 3 38, with CORL's settings 39, and 7 and 9 of 20 episodes below 40
-            "locomotion": {"iql": {"beta": 0.5, "reward": OVER_RANGE | {"scale": 1000.0}}},
+            "locomotion": {"iql": {"beta": 0.5, "reward": {"over_return_range": True, "scale": 1000.0}}},
             # ten times an advantage of values so young is noise, which chooses what is learned from: 0 in AntMaze's
             # U-maze for 52. So are three of Adroit's rewards, of which an episode pays thousands: door-cloned 0.4 for 4
-            "adroit": {"iql": FAMILIES["adroit"]["iql"] | {"beta": 0.5, "reward": OVER_RANGE | {"scale": 100.0}}},
+            "adroit": {"iql": SMALL_ADROIT},
             **dict.fromkeys(("antmaze", "ogbench"), SMALL_ANTMAZE),
         },
         "paper": {

@@ -75,13 +75,13 @@ PRESETS: Presets = {
             },
         },
         **FAMILIES,
-        # a gait bears no rough actions: 30 on halfcheetah-medium without decay, 38 with it, 42 with more windows, too
+        # 30 on halfcheetah-medium without decay, 38 with it, 42 with more windows a step, too
         "locomotion": {
             "values": {"beta": 0.5, "reward": {"over_return_range": True, "scale": 1000.0}},
             "adt": {"prompt_scale": 0.01},
             "training": SMOOTH,
         },
-        # six times an advantage of values so young is noise, which chooses what is learned from; V is at -60
+        # six times an advantage of values so young is noise, which chooses what is learned from; V is at -58
         **dict.fromkeys(("antmaze", "ogbench"), SMALL_ANTMAZE),
     },
     "paper": {

@@ -51,7 +51,7 @@ PRESETS: Presets = {
         },
         "kitchen": {"search": {"horizon": 24}},
         **dict.fromkeys(("antmaze", "maze2d", "ogbench", "maze_game"), SMALL_MAZE),
-        # a gait bears less roughness still: 3 on halfcheetah-medium with windows of 24, 37 with 12, 48 with 6
+        # shorter ones still for gaits: 3 on halfcheetah-medium with windows of 24, 37 with 12, 48 with 6
         "locomotion": {
             "tap": LOCOMOTION["tap"] | {"window": 6},
             "search": {"horizon": 6},
