@@ -44,6 +44,16 @@ PLAN_THAT_ACTS = [
 ]
 """Of two ways to go on it takes one, not the mean: I reads the windows' own plans, and those that the target makes
 likelier are drawn."""
+PLAN_OF_THE_WHOLE_GAME = [
+    "plan.horizon=96",
+    "plan.padding=last",
+    "training.diffusion.steps=4000",
+    "planning.plans=8",
+    "planning.replan_every=12",
+    "planning.guide_scale=3",
+    "planning.guide_steps=1",
+]
+"""Diffuser's returns are those of what it has planned, and 16 steps, as its preset has, see no second coin."""
 POLICIES = {
     "MAGE": [],
     "MAGE, counting down": [*COUNTING_DOWN, *PLAN_THAT_ACTS],
@@ -53,7 +63,7 @@ POLICIES = {
     "Decision Transformer": ["algorithm=dt"],
     "Decision Diffuser": ["algorithm=decision_diffuser"],
     "HD": ["algorithm=hierarchical_diffuser"],
-    "Diffuser": ["algorithm=diffuser"],
+    "Diffuser": ["algorithm=diffuser", *PLAN_OF_THE_WHOLE_GAME],
     "BC given the return": ["algorithm=return_bc"],
 }
 DRAWN = 10
