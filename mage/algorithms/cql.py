@@ -150,7 +150,7 @@ class ConservativeQLearning(Algorithm[Any]):
         # minutes: fewer samples and layers, and a policy that gets somewhere in so few steps
         "cpu": {
             "*": {
-                "cql": {"actor_layers": 2, "critic_layers": 2, "sampled_actions": 4},
+                "cql": {"actor_layers": 2, "critic_layers": 2, "sampled_actions": 2},
                 "training": {"critic": {"steps": 20_000, "actor": {"learning_rate": 3e-4}}},
             },
             **{name: {"cql": {**family["cql"], "critic_layers": 2}} for name, family in FAMILIES.items()},

@@ -112,7 +112,7 @@ PENALTIES = {
 """c_pi and c_Q of the scenarios that CORL has; it tuned them on each."""
 
 TUNED_FOR_MUCH_DATA = tuple(name for name in PENALTIES if name.startswith(("halfcheetah", "walker2d", "antmaze")))
-"""Of these the preset `cpu` takes the family's, for data and training of a hundredth."""
+"""In the preset `cpu` these have their family's penalties: its data and training are a hundredth of CORL's."""
 
 MAZE = {"actor_penalty": 0.003, "critic_penalty": 0.001}
 ANTMAZE = {**MAZE, "discount": 0.999, "terminal_at_goal": True, "reward": {"scale": 100.0}}
