@@ -14,55 +14,24 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
+from benchmarks.altered import AlteredPolicy, scored
 from benchmarks.table import markdown
-from mage.evaluation.episodes import evaluate_policies
 from mage.interface import Policy
-from mage.interface.policy import Acting, load_policy
+from mage.interface.policy import load_policy
 
 
-class ShakingActing(Acting):
-    """Episodes under way, whose actions are off by normal noise, within bounds; the policy knows what it did."""
+def shaking(policy: Policy, deviation: float) -> AlteredPolicy:
+    """A policy with noise of that deviation on its actions."""
 
-    def __init__(self, policy: Policy, environments: int, deviation: float) -> None:
-        super().__init__(policy, environments)
-        self.deviation = deviation
-
-    def act(
-        self,
-        observations: np.ndarray,
-        return_to_go: np.ndarray | float | None = None,
-        rewards: np.ndarray | None = None,
-        generators: Sequence[torch.Generator] | None = None,
-    ) -> np.ndarray:
-        """Actions (B, A), of the arguments of `Policy.act`; with a generator an environment."""
-        action_BA = torch.from_numpy(super().act(observations, return_to_go, rewards, generators))
-        assert generators is not None
+    def shake(action_BA: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         noise_BA = torch.stack([torch.randn(action_BA.shape[1:], generator=own) for own in generators])
-        self._action_BA = self.policy.clip(action_BA + self.deviation * noise_BA)
-        return self._action_BA.copy()
+        return action_BA + deviation * noise_BA
 
-
-class ShakingPolicy(Policy):
-    """The networks of a policy, with noise of some deviation on their actions."""
-
-    def __init__(self, policy: Policy, deviation: float) -> None:
-        super().__init__(policy.agent, policy.task, policy.target_return, policy.training_seed, policy.ceiling)
-        self.deviation = deviation
-
-    def begin(self, environments: int) -> ShakingActing:
-        """Begins so many episodes."""
-        return ShakingActing(self, environments, self.deviation)
-
-
-def measure(policy: Policy, deviation: float, episodes: int) -> dict[str, object]:
-    """A row: the score over so many episodes, the same ones for every deviation."""
-    score = evaluate_policies([ShakingPolicy(policy, deviation)], episodes)["normalized_score"]
-    error = score.std() / len(score) ** 0.5
-    return {"noise": deviation, "score": score.mean(), "+-": error, "lowest": score.min(), "highest": score.max()}
+    return AlteredPolicy(policy, do=shake)
 
 
 def main() -> None:
@@ -77,7 +46,7 @@ def main() -> None:
     for policy in [load_policy(folder) for folder in options.runs]:
         for deviation in options.noise:
             own = {"scenario": policy.task.scenario, "algorithm": policy.algorithm, "seed": policy.training_seed}
-            rows.append(own | measure(policy, deviation, options.episodes))
+            rows.append(own | {"noise": deviation} | scored(shaking(policy, deviation), options.episodes))
     frame = pd.DataFrame(rows)
     frame["noise"] = frame["noise"].astype(str)
     print(markdown(frame))
