@@ -6,7 +6,7 @@ A training and its evaluation are the two commands of `mage` that a user would t
 CPU seconds and peak memory are what the system counted for them. What is measured already, in the folder or among the
 raw rows of `--csv FILE`, is not measured again, so that one table can be filled over many runs and machines, cheapest
 algorithms first. Its episodes are kept beside it (`mage paper show --results`). `--costs` keeps what `mage algorithms
-NAME` says of costs: of seed 0, from trainings that nothing interrupted.
+NAME` says of costs: of seed 0, from trainings in the folder that nothing interrupted, as of this machine.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ SCENARIOS = (
 )
 
 CELL = ["seed", "algorithm", "scenario"]
+COST = ["algorithm", "scenario", "preset"]
 SIGNALLED = 128
 """Exit codes above it are those of signals."""
 COSTS = Path(mage.__file__).parent / "results" / "measured_costs.csv"
@@ -88,6 +89,8 @@ def main() -> None:
     measured = [json.loads(file.read_text()) for file in sorted(options.out.glob("*/*/*/measured.json"))]
     if kept.empty and not measured:
         parser.error(f"nothing is measured in {options.out}: run it without --table-only")
+    if options.costs and not measured:
+        parser.error(f"nothing is measured in {options.out} that --costs could keep")
     rows = pd.concat([kept, pd.DataFrame(measured)]).drop_duplicates(CELL, keep="last").sort_values(CELL)
     rows["said"] = rows["said"].where(rows["mean"].isna())  # else it is where the episodes are
     if options.csv:
@@ -95,7 +98,7 @@ def main() -> None:
         rows.convert_dtypes().to_csv(options.csv, index=False, float_format="%.6g")
         keep_episodes(options.out, options.csv.with_suffix(".parquet"))
     if options.costs:
-        costs(rows).to_csv(COSTS, index=False)
+        keep_costs(pd.DataFrame(measured), COSTS)
     print("\n".join(environment_lines()) + "\n")
     print(markdown(table(rows)))
 
@@ -184,6 +187,12 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines).sort_values(["scenario", "score"], ascending=[True, False])
 
 
+def keep_costs(measured: pd.DataFrame, file: Path) -> None:
+    """Adds what was measured on this machine to the costs in a file, in the place of what it has of the same."""
+    both = pd.concat([pd.read_csv(file), costs(measured)])
+    both.drop_duplicates(COST, keep="last").sort_values(COST).to_csv(file, index=False)
+
+
 def costs(rows: pd.DataFrame) -> pd.DataFrame:
     """What `mage.results.costs` has: a row an algorithm and scenario, whatever it scored."""
     whole = rows[(rows["seed"] == 0) & (rows["evaluation_exit_code"] == 0) & rows["resumed"].eq(False)]
@@ -200,7 +209,7 @@ def costs(rows: pd.DataFrame) -> pd.DataFrame:
             "machine": cpu_name(),
             "version": mage.__version__,
         }
-    ).sort_values(["algorithm", "scenario"])
+    )
 
 
 def published_score(scenario: str, algorithm: str) -> float | None:

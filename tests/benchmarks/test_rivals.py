@@ -4,6 +4,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from benchmarks import rivals
@@ -51,3 +52,18 @@ def test_a_failed_cell_leaves_the_numbers_of_the_others_as_they_are(
     rivals.main()
     (failed,) = set(raw.read_text().splitlines()) - {header, *kept}
     assert failed.startswith("hiql,door-cloned,0,2,") and failed.endswith(",,no goal is shown")
+
+
+def test_costs_measured_anew_take_the_place_of_the_old_ones_and_leave_the_others(tmp_path: Path) -> None:
+    committed = Path(rivals.__file__).with_name("rivals_cpu.csv")
+    file = tmp_path / "costs.csv"
+    file.write_text(rivals.COSTS.read_text())
+    (old,) = file.read_text().splitlines()[1:2]
+    algorithm, scenario, *_ = old.split(",")
+    rows = pd.read_csv(committed)
+    again = rows[(rows["algorithm"] == algorithm) & (rows["scenario"] == scenario)].assign(training_cpu_seconds=12345.6)
+    rivals.keep_costs(again, file)
+    kept, new = set(rivals.COSTS.read_text().splitlines()), set(file.read_text().splitlines())
+    assert kept - new == {old}
+    (line,) = new - kept
+    assert line.startswith(f"{algorithm},{scenario},cpu,") and ",12346," in line
