@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from benchmarks.altered import AlteredPolicy, scored
+from benchmarks.altered_policy import AlteredPolicy, scored
 from benchmarks.table import markdown
 from mage.interface import Policy
 from mage.interface.policy import load_policy

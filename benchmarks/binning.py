@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks.altered import AlteredPolicy, scored
+from benchmarks.altered_policy import AlteredPolicy, scored
 from benchmarks.table import markdown
 from mage.data.sources import trajectories_of
 from mage.interface import Policy

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from benchmarks.action_noise import shaking
-from benchmarks.altered import scored
+from benchmarks.altered_policy import scored
 from mage.evaluation.episodes import evaluate_policies
 from mage.interface import Policy
 
