@@ -4,12 +4,12 @@
     y       = r + gamma (1 - terminal) min_i Q'_i(s', a'),    a' ~ pi(s')
     soft_i  = log sum over 3N actions b of exp(Q_i(s, b) - log density(b)),    b ~ uniform, pi(s), pi(s'), N of each
     L_pi    = alpha log pi(b | s) - min_i Q_i(s, b),    b ~ pi(s)
-    L_alpha = -log alpha (log pi(b | s) - A)
+    L_alpha = -log alpha (log pi(b | s) + h A)
 
 c is `conservatism`; with a `gap` it is that times a multiplier, which grows while soft - Q exceeds the gap (Lagrange).
-The actions of pi(s'), too, are judged at s, on purpose. The sum is not divided by 3N, so soft - Q holds a constant
-log 3N + A log 2, which matters to the gap alone. Q' follows Q. All losses are those of the weights before the step. The
-policy is tanh of a Gaussian; it acts by tanh of the mean.
+h is `entropy`, that a dimension of the action is to have. The actions of pi(s'), too, are judged at s, on purpose. The
+sum is not divided by 3N, so soft - Q holds a constant log 3N + A log 2, which matters to the gap alone. Q' follows Q.
+All losses are those of the weights before the step. The policy is tanh of a Gaussian; it acts by tanh of the mean.
 
 The settings are those of CORL (github.com/corl-team/CORL, algorithms/offline/cql.py and configs/offline/cql), whose
 scores are the published ones. Departures: both critics have all their hidden layers (CORL's second one keeps 3);
@@ -24,13 +24,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from mage.config import AlgorithmConfig, Component, PlainAdamConfig, StageConfig, TrainingConfig
+from mage.config import ADDED, AlgorithmConfig, Component, PlainAdamConfig, StageConfig, TrainingConfig, merge
 from mage.data.steps import Steps
 from mage.data.trajectories import Statistics
 from mage.data.transitions import Batch, RewardConfig, TransitionSampler
@@ -52,6 +52,9 @@ class CqlNetworkConfig(Component):
         None, description="that soft - Q is held at by a multiplier (Lagrange); by default none is"
     )
     sampled_actions: int = Field(10, ge=1, description="N: uniform, of pi(s) and of pi(s'), N of each")
+    entropy: Annotated[float, ADDED] = Field(
+        -1.0, description="that the policy is held to, in nats a dimension of the action; data with less needs less"
+    )
     max_target_backup: bool = Field(False, description="y by the best of N actions of pi(s'), or by a single one")
     least_difference: float | None = Field(
         None, description="soft - Q counts as no less than this; by default as it is"
@@ -132,6 +135,12 @@ FAMILIES: dict[str, dict[str, Any]] = {
     # HalfCheetah's and Walker2d's; for Ant nobody published any: its rewards are of Walker2d's size
     "locomotion": {"cql": {"conservatism": 10.0}},
 }
+SMALL_LOCOMOTION: dict[str, Any] = {
+    "cql": {"entropy": -2.0, "reward": {"scale": 0.02}},
+    "training": {"critic": {"steps": 15_000, "decay": "cosine", "actor": {"decay": "cosine"}}},
+}
+"""In minutes errors of large values drown what conservatism says of actions; and our sets are of policies with less
+noise than the usual entropy leaves."""
 ACTOR_RATES = {"adroit": 1e-4, "kitchen": 1e-4, "antmaze": 1e-4, "ogbench": 1e-4}
 """Of the policy's optimiser, where it is not 3e-5."""
 
@@ -140,6 +149,12 @@ def published(family: str) -> dict[str, Any]:
     """The fields of a family in the preset `paper`."""
     rate = ACTOR_RATES.get(family, 3e-5)
     return {**FAMILIES[family], "training": {"critic": {"actor": {"learning_rate": rate}}}}
+
+
+def small(family: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a family in the preset `cpu`."""
+    fewer = merge(fields, {"cql": {"critic_layers": 2}})
+    return merge(fewer, SMALL_LOCOMOTION) if family == "locomotion" else fewer
 
 
 class ConservativeQLearning(Algorithm[Any]):
@@ -153,7 +168,7 @@ class ConservativeQLearning(Algorithm[Any]):
                 "cql": {"actor_layers": 2, "critic_layers": 2, "sampled_actions": 2},
                 "training": {"critic": {"steps": 20_000, "actor": {"learning_rate": 3e-4}}},
             },
-            **{name: {"cql": {**family["cql"], "critic_layers": 2}} for name, family in FAMILIES.items()},
+            **{name: small(name, family) for name, family in FAMILIES.items()},
         },
         "paper": {
             "*": {"training": {"critic": {"steps": 1_000_000}, "log_every": 1000, "checkpoint_every": 50_000}},
@@ -235,8 +250,7 @@ class ConservativeQLearning(Algorithm[Any]):
         if self.own.least_difference is not None:
             difference_2B = difference_2B.clamp_min(self.own.least_difference)
         penalty, multiplier = self.weigh(difference_2B.mean(1))
-        # the wanted log-density is A, the wanted entropy -A
-        surplus = (log_density_1B.detach() - self.sizes.action).mean()
+        surplus = (log_density_1B.detach() + self.own.entropy * self.sizes.action).mean()
         return Losses(
             error=(value_2B - wanted_B).pow(2).mean(1).sum(),
             penalty=penalty,

@@ -169,6 +169,20 @@ def test_the_policys_loss_moves_the_policy_alone() -> None:
     assert moved["critic"] == {id(parameter) for parameter in made.critic.parameters()}
 
 
+def test_the_weight_of_entropy_grows_where_the_policy_has_less_than_is_wanted() -> None:
+    """At the start it has tanh(N(0, 1/e)): 0.3 nats a dimension."""
+    data = make_trajectories([9, 14])
+
+    def growth(entropy: float) -> float:
+        made, batch = agent(data, entropy=entropy)
+        made.losses(batch, random()).entropy_weight.backward()
+        return -made.log_entropy_weight.grad.item()
+
+    assert growth(0.6) > 0 > growth(-1.0)
+    action_size = agent(data)[0].sizes.action
+    assert growth(-1.0) - growth(-3.0) == pytest.approx(2 * action_size, rel=1e-5)
+
+
 def test_a_difference_counts_as_no_less_than_its_least() -> None:
     data = make_trajectories([9, 14])
     (free, batch), (cut, _) = agent(data), agent(data, least_difference=1e3)
