@@ -155,7 +155,7 @@ def small(place: str, fields: dict[str, Any]) -> dict[str, Any]:
     """The fields of a family or a scenario in the preset `cpu`: published rates are those of a million steps."""
     fast = {"learning_rate": 1e-3, "actor": {"learning_rate": 1e-3}}
     in_units = {"normalise_observations": True}
-    if place == "adroit" or place.startswith(HANDS):  # pen-expert 105; after 15,000 steps 86
+    if place == "adroit" or place.startswith(HANDS):  # pen-expert 105 with seed 0; after 15,000 steps 86
         return merge(fields, {"diffusion_ql": in_units, "training": {"critic": {"steps": 25_000, **fast}}})
     if place.startswith("antmaze"):  # the U-maze 28 % for none
         wide = {**in_units, "hidden_dim": 256}

@@ -19,7 +19,7 @@ def test_a_cell_is_of_the_page_that_has_played_the_most_episodes_for_it() -> Non
     assert mage["value"].mean() == pytest.approx(113.1) and mage["value"].sem() == pytest.approx(1.5)
     iql = pen[pen["variant"] == "IQL"]
     rivals = pd.read_csv(PAGE.with_name("rivals_cpu.csv")).query("algorithm == 'iql' and scenario == 'pen-expert'")
-    assert iql["value"].tolist() == rivals["mean"].tolist() and iql["episodes"].tolist() == [50]
+    assert iql["value"].tolist() == rivals["mean"].tolist() and set(iql["episodes"]) == {50}
 
 
 def test_a_number_of_a_preset_that_has_changed_is_left_out() -> None:
