@@ -157,7 +157,7 @@ def small(place: str, fields: dict[str, Any]) -> dict[str, Any]:
     in_units = {"normalise_observations": True}
     if place == "adroit" or place.startswith(HANDS):  # pen-expert 105 with seed 0; after 15,000 steps 86
         return merge(fields, {"diffusion_ql": in_units, "training": {"critic": {"steps": 25_000, **fast}}})
-    if place.startswith("antmaze"):  # the U-maze 28 % for none
+    if place.startswith("antmaze"):  # 28 % reach the U-maze's goal, where none did
         wide = {**in_units, "hidden_dim": 256}
         return merge(fields, {"diffusion_ql": wide, "training": {"critic": {"steps": 20_000, **fast}}})
     return fields
